@@ -1,0 +1,1 @@
+"""A replicated, persistent chat server that people use with telnet and nc."""

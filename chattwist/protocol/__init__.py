@@ -1,0 +1,1 @@
+"""The line protocol that clients speak; PROTOCOL.txt beside this file is its contract."""
