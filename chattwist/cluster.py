@@ -1,0 +1,127 @@
+"""The cluster file: who the replicas are, what is promised, how long to wait and how much to hold.
+
+A JSON object; only ``replicas`` has to be there, and of a replica only ``host`` and ``port``::
+
+    {"replicas": [{"host": "127.0.0.1", "port": 5001}]}
+
+etc/cluster.json spells all of it out, with the values that hold where one is left out.
+"""
+
+import socket
+from collections import Counter
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from chattwist.errors import StartError
+
+HIGHEST_PORT = 65535
+CHANNEL_OFFSET = 10000  # a replica's channel port, where none is given, is its client port plus this
+
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_PORT)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+Cost: TypeAlias = Annotated[int, msgspec.Meta(ge=4, le=16)]
+
+
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one replica is: clients come to ``port``, the other replicas to ``channel`` (default: port + 10000)."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1)]
+    port: Port
+    channel: Port = 0  # stands for "left out" and is never seen: bounds are checked on what is in the file only
+
+    def __post_init__(self) -> None:
+        if not self.channel:
+            msgspec.structs.force_setattr(self, "channel", self.port + CHANNEL_OFFSET)
+        if self.channel > HIGHEST_PORT:
+            raise ValueError(f"port {self.port} needs a channel: where it is left out it is port + {CHANNEL_OFFSET}")
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a connection may stay as it is before it is closed, in seconds."""
+
+    login_deadline: Seconds = 600.0  # connected without logging in
+    idle: Seconds = 604800.0  # logged in without sending a line
+    stalled: Seconds = 60.0  # not reading what waits for it
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one replica takes on before it refuses."""
+
+    connections: Count = 20_000
+    connections_per_address: Count = 15_000
+    mailbox: Count = 1_000_000  # unread messages of an account
+    output: Count = 262_144  # bytes of events that wait for a slow reader
+    bcrypt_cost: Cost = 12
+    password_queue: Count = 300  # password hashes that wait for a thread
+
+
+class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that the replicas of one cluster have to agree on; each reads the same file."""
+
+    replicas: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1)]
+    mode: Literal["available", "majority"] = "available"
+    timings: Timings = Timings()
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        ports = [(replica.host.lower(), port) for replica in self.replicas for port in (replica.port, replica.channel)]
+        for (host, port), times in Counter(ports).items():
+            if times > 1:
+                raise ValueError(f"replicas: port {port} of {host} is given {times} times")
+
+    def replica(self, port: int) -> Address:
+        """Find the replica of this machine whose client port is ``port``; StartError if there is none or no telling."""
+        found = [replica for replica in self.replicas if replica.port == port]
+        here = found if len(found) == 1 else [replica for replica in found if is_local(replica.host)]
+        if len(here) == 1:
+            return here[0]
+        if found:
+            hosts = ", ".join(replica.host for replica in here or found)
+            raise StartError(f"port {port}: {'several' if here else 'none'} of {hosts} are addresses of this machine")
+        ports = ", ".join(str(replica.port) for replica in self.replicas)
+        raise StartError(f"port {port} is no replica of the cluster; its replicas have the ports {ports}")
+
+
+DEFAULT = Cluster(tuple(Address("127.0.0.1", port) for port in (5001, 5002, 5003)))
+"""What holds without a cluster file: three replicas on this machine, reached from this machine only."""
+
+
+def load(path: str) -> Cluster:
+    """Read the cluster file at ``path``; StartError, in one line that names the file and the field."""
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=Cluster)
+    except OSError as error:
+        raise StartError(f"cluster file {path}: {error.strerror}") from None
+    except msgspec.ValidationError as error:
+        raise StartError(f"cluster file {path}: {_field_first(str(error))}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"cluster file {path} is not JSON: {error}") from None
+
+
+def is_local(host: str) -> bool:
+    """Tell whether ``host`` (a name or an address) is this machine: whether a socket can be bound there."""
+    try:
+        return any(_can_bind(family, address) for family, _, _, _, address in socket.getaddrinfo(host, 0))
+    except OSError:
+        return False
+
+
+def _can_bind(family: int, address: tuple[object, ...]) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+    return True
+
+
+def _field_first(text: str) -> str:
+    """Turn msgspec's ``Expected `int` - at `$.limits.mailbox``` into ``limits.mailbox: expected `int```."""
+    problem, _, field = text.partition(" - at `$.")
+    return f"{field.rstrip('`')}: {problem[:1].lower()}{problem[1:]}" if field else problem

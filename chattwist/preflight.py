@@ -1,0 +1,50 @@
+"""What can be told before a replica starts: looked at while there is still a terminal to say it on.
+
+Nothing is made or changed here. What passes may still fail at the start itself, which says so too (chattwist.daemon).
+"""
+
+import errno
+import os
+import socket
+
+from chattwist.errors import StartError
+
+
+def check_free(host: str, port: int) -> None:
+    """Check that this process may listen on ``port`` of ``host``; StartError."""
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            _bind(family, kind, address)
+    except socket.gaierror as error:
+        raise StartError(f"host {host!r} is not known: {error.strerror}") from None
+    except OSError as error:
+        raise StartError(f"cannot listen on port {port} of {host}: {_reason(error)}") from None
+
+
+def check_directory(path: str) -> None:
+    """Check that files can be made in the directory ``path``, or that it can be made itself; StartError."""
+    nearest = path
+    while not os.path.lexists(nearest):
+        nearest = os.path.dirname(nearest)
+    if not os.path.isdir(nearest):
+        raise StartError(f"cannot keep data in {path}: {nearest} is not a directory")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise StartError(f"cannot keep data in {path}: {nearest} is not writable")
+
+
+def check_file(path: str) -> None:
+    """Check that the file ``path`` can be written, in a directory that is there; StartError."""
+    there = path if os.path.lexists(path) else os.path.dirname(path)
+    if os.path.isdir(path) or not os.access(there, os.W_OK):
+        raise StartError(f"cannot write {path}")
+
+
+def _bind(family: int, kind: int, address: tuple[object, ...]) -> None:
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Twisted does: old connections don't count
+        probe.bind(address)
+
+
+def _reason(error: OSError) -> str:
+    known = {errno.EADDRINUSE: "it is in use", errno.EADDRNOTAVAIL: "this machine does not have that address"}
+    return known.get(error.errno or 0, str(error.strerror))

@@ -1,0 +1,1 @@
+"""Tests with real processes and the programs people use: twistd, telnet, nc, expect."""

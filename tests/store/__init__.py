@@ -1,0 +1,1 @@
+"""Tests of what a replica keeps on disk."""

@@ -1,0 +1,29 @@
+"""The twistd plugin."""
+
+import os
+import subprocess
+import sys
+
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOOK = """
+import sys, twisted.plugins.chattwist_plugin
+print([name for name in sys.modules if name.split(".")[0] == "chattwist"])
+"""
+
+
+class PluginTests(SynchronousTestCase):
+    def test_listed(self) -> None:
+        """Twistd lists chatreplica, and finds its options and its service."""
+        found = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
+        self.assertIn("chatreplica", found)
+        self.assertEqual(found["chatreplica"].options.__module__, "chattwist.tap")
+        self.assertTrue(callable(found["chatreplica"].makeService))
+
+    def test_imports_no_project_code(self) -> None:
+        """An error in the project cannot take the command out of ``twistd --help``, nor can its size slow that down."""
+        found = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, capture_output=True, text=True, check=True)
+        self.assertEqual(found.stdout, "[]\n")
