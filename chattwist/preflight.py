@@ -4,6 +4,7 @@ Nothing is made or changed here. What passes may still fail at the start itself,
 """
 
 import errno
+import fcntl
 import os
 import socket
 
@@ -22,14 +23,16 @@ def check_free(host: str, port: int) -> None:
 
 
 def check_directory(path: str) -> None:
-    """Check that files can be made in the directory ``path``, or that it can be made itself; StartError."""
+    """Check that the directory ``path`` can be used by this process alone, or can be made; StartError."""
     nearest = path
     while not os.path.lexists(nearest):
         nearest = os.path.dirname(nearest)
     if not os.path.isdir(nearest):
         raise StartError(f"cannot keep data in {path}: {nearest} is not a directory")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
         raise StartError(f"cannot keep data in {path}: {nearest} is not writable")
+    if nearest == path:
+        _check_unlocked(path)
 
 
 def check_file(path: str) -> None:
@@ -37,6 +40,17 @@ def check_file(path: str) -> None:
     there = path if os.path.lexists(path) else os.path.dirname(path)
     if os.path.isdir(path) or not os.access(there, os.W_OK):
         raise StartError(f"cannot write {path}")
+
+
+def _check_unlocked(path: str) -> None:
+    """Try the lock that the store takes (chattwist.store.disk), and give it back."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StartError(f"{path}: another process is using this directory") from None
+    finally:
+        os.close(directory)
 
 
 def _bind(family: int, kind: int, address: tuple[object, ...]) -> None:

@@ -1,6 +1,7 @@
 """chattwist.tap and chattwist.daemon: options, and how the process starts and ends; the replica is a stand-in here."""
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -149,6 +150,16 @@ class RefusalTests(ReplicaProcess):
         for daemon in False, True:
             refused = self.chatreplica("--data", "cluster.json", daemon=daemon)
             self.assert_refused(refused, f"{self.cluster_file} is not a directory")
+
+    def test_data_directory_in_use(self) -> None:
+        """Another process has the data: told at once also by a daemon."""
+        directory = os.path.join(self.folder, "chat-data", str(self.port))
+        os.makedirs(directory)
+        held = os.open(directory, os.O_RDONLY)
+        self.addCleanup(os.close, held)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for daemon in False, True:
+            self.assert_refused(self.chatreplica(daemon=daemon), f"{directory}: another process is using this")
 
     def test_trouble_at_the_start(self) -> None:
         """What only the start itself can find, e.g. damaged files, is told in one line as well; no pid file stays."""
