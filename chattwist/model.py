@@ -83,3 +83,31 @@ AnyOperation: TypeAlias = Registered | PasswordChanged | Unregistered | Sent | D
 def new_origin() -> str:
     """Draw the origin of a replica that starts (rule R4): never one that was used before."""
     return "".join(secrets.choice(ORIGIN_ALPHABET) for _ in range(ORIGIN_LENGTH))
+
+
+class Stamps:
+    """Makes the ids and time stamps of one origin's operations.
+
+    ``mark()`` and ``back_to(mark)`` undo stamps whose operations were not recorded, so that an origin has no gaps.
+    """
+
+    __slots__ = ("_count", "_latest", "origin")
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self._count = 0
+        self._latest = 0
+
+    def next(self, now: int, known: int) -> tuple[str, int]:
+        """The next id and stamp; ``now`` and ``known``, the largest stamp seen anywhere, in microseconds since 1970."""
+        self._count += 1
+        self._latest = max(now, known + 1, self._latest + 1)
+        return f"{self.origin}-{self._count}", self._latest
+
+    def mark(self) -> tuple[int, int]:
+        """Where the stamps are now."""
+        return self._count, self._latest
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Take back all stamps made since ``mark``."""
+        self._count, self._latest = mark

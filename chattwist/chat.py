@@ -1,0 +1,300 @@
+"""The chat itself: a set of operations and what it means; pure.
+
+``Chat.apply`` merges one operation, and its result depends on the set of operations only: any order, any repetition, and an
+operation that comes before what it speaks of, give the same chat (tests/test_chat.py). So two replicas that each went on
+alone can be put together without losing anything (rule R2).
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from chattwist import model
+from chattwist.names import Names, fold
+
+KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
+
+Place = tuple[int, str]
+
+
+@attrs.define(eq=False)
+class Account:
+    """An account, living or deleted; an operation may speak of one whose registration is not known yet (``name`` is empty)."""
+
+    id: str
+    name: str = ""
+    registered: model.Registered | None = None
+    password: str = ""
+    password_set: Place = (0, "")
+    deleted: bool = False
+    messages: list[model.Sent] = attrs.Factory(list)
+    unread: dict[str, model.Sent] = attrs.Factory(dict)
+    unread_from: dict[str, int] = attrs.Factory(dict)
+
+    @property
+    def shown(self) -> str:
+        """How the account is called on the wire."""
+        return f"~{self.name}" if self.deleted else self.name
+
+
+def place(operation: model.Operation) -> Place:
+    """Where an operation stands in the one order that all replicas show."""
+    return operation.at, operation.id
+
+
+def position(messages: list[model.Sent], where: Place) -> int:
+    """The index of the first message that is not before ``where``."""
+    return bisect_left(messages, where, key=place)
+
+
+class Chat:
+    """The state that a set of operations makes."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.names = Names()
+        self.messages: dict[str, model.Sent] = {}
+        self.latest = 0  # the largest stamp of any operation applied
+        self._gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
+        self._read: set[str] = set()  # marks of messages that are not known yet (R8)
+        self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
+        self._former: dict[str, list[str]] = {}  # folded name → ids of deleted accounts
+        self._keys: dict[tuple[str, str, bool], model.AnyOperation] = {}  # (owner, key, is it a message) → the first of it
+        self._merges = {
+            model.Sent: self._sent,
+            model.Read: self._marked_read,
+            model.Deleted: self._deleted,
+            model.Registered: self._registered,
+            model.PasswordChanged: self._password_changed,
+            model.Unregistered: self._unregistered,
+        }
+
+    # -- merging
+
+    def apply(self, operation: model.AnyOperation) -> None:
+        """Merge one operation."""
+        self._merges[type(operation)](operation)  # type: ignore[operator]  # the table pairs each type with its method
+        if operation.at > self.latest:
+            self.latest = operation.at
+
+    def _account(self, account_id: str) -> Account:
+        account = self.accounts.get(account_id)
+        if account is None:
+            account = self.accounts[account_id] = Account(account_id)
+        return account
+
+    def _registered(self, operation: model.Registered) -> None:
+        account = self._account(operation.id)
+        if account.registered is not None:
+            return
+        self._remember(operation, by_name(operation.name))
+        account.registered = operation
+        account.name = operation.name
+        self._set_password(account, operation.password, place(operation))
+        if account.deleted:
+            self._former.setdefault(fold(account.name), []).append(account.id)
+        else:
+            self._rename(self.names.add(operation.name, place(operation)))
+
+    def _password_changed(self, operation: model.PasswordChanged) -> None:
+        self._remember(operation, operation.account)
+        self._set_password(self._account(operation.account), operation.password, place(operation))
+
+    def _set_password(self, account: Account, password: str, where: Place) -> None:
+        if where > account.password_set:
+            account.password, account.password_set = password, where
+
+    def _unregistered(self, operation: model.Unregistered) -> None:
+        account = self._account(operation.account)
+        self._remember(operation, operation.account)
+        if account.deleted:
+            return
+        account.deleted = True
+        if account.registered is not None:
+            account.name = account.registered.name
+            self._former.setdefault(fold(account.name), []).append(account.id)
+            self._rename(self.names.remove(account.name, place(account.registered)))
+        for message in account.messages:
+            if not self._reachable(message):
+                self._unpair(self.messages.pop(message.id))
+        account.messages, account.unread, account.unread_from = [], {}, {}
+
+    def _rename(self, suffixes: Iterable[tuple[str, str]]) -> None:
+        for account_id, suffix in suffixes:
+            account = self.accounts[account_id]
+            if account.registered is not None:
+                account.name = account.registered.name + suffix
+
+    def _sent(self, operation: model.Sent) -> None:
+        if operation.id in self.messages:
+            return
+        if operation.key and not self._first_of_its_key(operation):
+            return
+        if operation.id in self._gone or not self._reachable(operation):
+            return
+        self.messages[operation.id] = operation
+        sender, recipient = self._account(operation.sender), self._account(operation.recipient)
+        if not sender.deleted:
+            _insert(sender.messages, operation)
+        if recipient is not sender and not recipient.deleted:
+            _insert(recipient.messages, operation)
+        _insert(self._pairs.setdefault(_pair(operation), []), operation)
+        if not recipient.deleted:
+            self._count_unread(recipient, operation)
+
+    def _first_of_its_key(self, operation: model.Sent) -> bool:
+        """One message a retry key, also when two halves of a cut cluster each stored one: the earlier stays."""
+        other = self._keys.get((operation.sender, operation.key, True))
+        self._remember(operation, operation.sender)
+        if other is None or other.id == operation.id:
+            return True
+        later = max(other, operation, key=place)
+        self._drop(later.id)
+        return later is other
+
+    def _reachable(self, message: model.Sent) -> bool:
+        """A message between accounts that are both deleted is nobody's."""
+        return not (self._account(message.sender).deleted and self._account(message.recipient).deleted)
+
+    def _count_unread(self, recipient: Account, message: model.Sent) -> None:
+        if message.id in self._read:
+            self._read.discard(message.id)
+            return
+        recipient.unread[message.id] = message
+        recipient.unread_from[message.sender] = recipient.unread_from.get(message.sender, 0) + 1
+        if message.at < self.latest:  # it came late: another may stand behind it already
+            recipient.unread = dict(sorted(recipient.unread.items(), key=lambda item: place(item[1])))
+
+    def _marked_read(self, operation: model.Read) -> None:
+        self._remember(operation, operation.account)
+        for message_id in operation.messages:
+            message = self.messages.get(message_id)
+            if message is not None:
+                self._forget_unread(message)
+            elif message_id not in self._gone:
+                self._read.add(message_id)
+
+    def _forget_unread(self, message: model.Sent) -> None:
+        recipient = self.accounts[message.recipient]
+        if recipient.unread.pop(message.id, None) is None:
+            return
+        left = recipient.unread_from[message.sender] - 1
+        if left:
+            recipient.unread_from[message.sender] = left
+        else:
+            del recipient.unread_from[message.sender]
+
+    def _deleted(self, operation: model.Deleted) -> None:
+        self._remember(operation, operation.account)
+        for message_id in operation.messages:
+            self._drop(message_id)
+
+    def _drop(self, message_id: str) -> None:
+        self._gone.add(message_id)
+        self._read.discard(message_id)
+        message = self.messages.pop(message_id, None)
+        if message is None:
+            return
+        self._forget_unread(message)
+        for account_id in {message.sender, message.recipient}:
+            if not self.accounts[account_id].deleted:
+                _take_out(self.accounts[account_id].messages, message)
+        self._unpair(message)
+
+    def _unpair(self, message: model.Sent) -> None:
+        between = self._pairs[_pair(message)]
+        _take_out(between, message)
+        if not between:
+            del self._pairs[_pair(message)]
+
+    # -- retry keys
+
+    def _remember(self, operation: model.AnyOperation, owner: str) -> None:
+        if operation.key:
+            index = owner, operation.key, isinstance(operation, model.Sent)
+            first = self._keys.setdefault(index, operation)
+            if place(operation) < place(first):
+                self._keys[index] = operation
+
+    def done_before(self, owner: str, key: str) -> model.AnyOperation | None:
+        """What was recorded first under a retry key; ``owner`` is an account's id or ``by_name(name)``."""
+        found = [self._keys[owner, key, sent] for sent in (True, False) if (owner, key, sent) in self._keys]
+        return min(found, key=place, default=None)
+
+    def forget_keys(self, now: int) -> None:
+        """Drop retry keys older than a day; ``now`` in microseconds since 1970."""
+        while self._keys:
+            oldest = next(iter(self._keys))
+            if self._keys[oldest].at >= now - KEY_LIFETIME:
+                return
+            del self._keys[oldest]
+
+    # -- asking
+
+    def account(self, name: str) -> Account | None:
+        """The living account that is called ``name`` now."""
+        account_id = self.names.find(name)
+        return None if account_id is None else self.accounts[account_id]
+
+    def is_unread(self, message: model.Sent) -> bool:
+        """Whether its recipient has not read it yet."""
+        return message.id in self.accounts[message.recipient].unread
+
+    def newest_unread(self, account: Account, count: int) -> list[model.Sent]:
+        """The ``count`` unread messages sent last, oldest of them first."""
+        newest = [message for message, _ in zip(reversed(account.unread.values()), range(count), strict=False)]
+        return newest[::-1]
+
+    def with_account(self, account: Account, name: str) -> list[list[model.Sent]] | None:
+        """The messages between ``account`` and each account called ``name`` (several for a ``~name``), or None for no such account."""
+        if name.startswith("~"):
+            others = self._former.get(fold(name[1:]), [])
+        else:
+            found = self.names.find(name)
+            others = [] if found is None else [found]
+        if not others:
+            return None
+        pairs = ((min(account.id, other), max(account.id, other)) for other in others)
+        return [self._pairs[pair] for pair in pairs if pair in self._pairs]
+
+    def mine(self, account_id: str, message_id: str) -> model.Sent | None:
+        """The message of that id if the account sent or received it."""
+        message = self.messages.get(message_id)
+        if message is None or account_id not in (message.sender, message.recipient):
+            return None
+        return message
+
+
+def by_name(name: str) -> str:
+    """The owner of a retry key of REGISTER: a name, in a form that no account's id has."""
+    return f"@{fold(name)}"
+
+
+def newest(lists: list[list[model.Sent]], count: int, before: Place | None) -> tuple[list[model.Sent], bool]:
+    """The last ``count`` messages of all ``lists`` that stand before ``before``, oldest first; whether there are more."""
+    found = [message for messages in lists for message in _last(messages, count + 1, before)]
+    found.sort(key=place)
+    return found[-count:], len(found) > count
+
+
+def _last(messages: list[model.Sent], count: int, before: Place | None) -> Iterator[model.Sent]:
+    end = len(messages) if before is None else position(messages, before)
+    yield from messages[max(0, end - count) : end]
+
+
+def _pair(message: model.Sent) -> tuple[str, str]:
+    return min(message.sender, message.recipient), max(message.sender, message.recipient)
+
+
+def _insert(messages: list[model.Sent], message: model.Sent) -> None:
+    if not messages or place(messages[-1]) < place(message):
+        messages.append(message)
+    else:
+        messages.insert(position(messages, place(message)), message)
+
+
+def _take_out(messages: list[model.Sent], message: model.Sent) -> None:
+    index = position(messages, place(message))
+    if index < len(messages) and messages[index] is message:
+        del messages[index]

@@ -1,0 +1,82 @@
+"""Which account has which name; pure.
+
+A name is compared without case. Replicas that served cut off from each other can each have given the same name away. Then
+the account that was registered first keeps it, and the k-th is called ``name~k`` (rule R19), a name that nobody can
+register. Who is called what depends on the set of the living accounts only, not on the order in which they got known.
+"""
+
+import re
+from bisect import bisect_left, bisect_right, insort
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
+
+Claim = tuple[int, str]  # an account's stamp and id: earlier stamps first, ties by id
+
+
+def is_name(text: str) -> bool:
+    """Whether an account may be registered under ``text``."""
+    return _NAME.fullmatch(text) is not None
+
+
+def fold(name: str) -> str:
+    """The form in which names are compared."""
+    return name.lower()
+
+
+class Names:
+    """The names of the living accounts, in order."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, list[Claim]] = {}
+        self._accounts: dict[str, str] = {}
+        self._ordered: list[str] = []
+
+    def add(self, name: str, claim: Claim) -> list[tuple[str, str]]:
+        """An account now lives under ``name``; gives what is called how from now on, as (account, suffix) pairs."""
+        claims = self._claims.setdefault(fold(name), [])
+        insort(claims, claim)
+        return self._renamed(fold(name), claims, len(claims) - 1)
+
+    def remove(self, name: str, claim: Claim) -> list[tuple[str, str]]:
+        """An account ends; gives what others of that name are called from now on."""
+        folded = fold(name)
+        claims = self._claims[folded]
+        claims.remove(claim)
+        renamed = self._renamed(folded, claims, len(claims) + 1)
+        if not claims:
+            del self._claims[folded]
+        return renamed
+
+    def find(self, name: str) -> str | None:
+        """The id of the account that is called ``name`` now."""
+        return self._accounts.get(fold(name))
+
+    def page(self, prefix: str, after: str, limit: int) -> tuple[list[str], bool]:
+        """Ids of at most ``limit`` accounts whose names begin with ``prefix`` and come behind ``after``; whether there are more."""
+        folded = fold(prefix)
+        start = max(bisect_left(self._ordered, folded), bisect_right(self._ordered, fold(after)) if after else 0)
+        found = [name for name in self._ordered[start : start + limit + 1] if name.startswith(folded)]
+        return [self._accounts[name] for name in found[:limit]], len(found) > limit
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def _renamed(self, folded: str, claims: list[Claim], before: int) -> list[tuple[str, str]]:
+        for index in range(len(claims), before):
+            self._drop(folded + _suffix(index))
+        for index, (_, account) in enumerate(claims):
+            self._put(folded + _suffix(index), account)
+        return [(account, _suffix(index)) for index, (_, account) in enumerate(claims)]
+
+    def _put(self, shown: str, account: str) -> None:
+        if shown not in self._accounts:
+            insort(self._ordered, shown)
+        self._accounts[shown] = account
+
+    def _drop(self, shown: str) -> None:
+        del self._accounts[shown]
+        del self._ordered[bisect_left(self._ordered, shown)]
+
+
+def _suffix(index: int) -> str:
+    return f"~{index + 1}" if index else ""

@@ -1,0 +1,82 @@
+"""Password hashes: bcrypt over a SHA-256 of the password, in threads of their own.
+
+bcrypt takes 72 bytes at most and stops at a zero byte, so that it gets the digest in base64: 44 bytes of the password's whole.
+"""
+
+import base64
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import bcrypt
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+
+from chattwist.errors import TryLater
+
+T = TypeVar("T")
+
+THREADS = 2
+NICENESS = 10  # hashing gives way to the chat
+
+
+def hash_password(password: str, cost: int) -> str:
+    """The hash to keep; takes 2 to the power of ``cost`` steps, about 0.25 s for 12."""
+    return bcrypt.hashpw(_digest(password), bcrypt.gensalt(cost)).decode("ascii")
+
+
+def is_right(password: str, hashed: str) -> bool:
+    """Whether the hash is the password's; takes as long as making it did."""
+    return bcrypt.checkpw(_digest(password), hashed.encode("ascii"))
+
+
+def nobodys_hash(cost: int) -> str:
+    """A hash that no password has, so that a wrong name takes the time of a wrong password."""
+    return f"$2b${cost:02}${'.' * 53}"
+
+
+def _digest(password: str) -> bytes:
+    return base64.b64encode(hashlib.sha256(password.encode("utf-8")).digest())
+
+
+class PasswordThreads:
+    """Runs hashes off the reactor's thread; at most ``waiting`` of them wait for their turn."""
+
+    def __init__(self, reactor: IReactorFromThreads, waiting: int) -> None:
+        self._reactor = reactor
+        self._most = waiting + THREADS
+        self._now = 0
+        self._threads = ThreadPoolExecutor(THREADS, "passwords", initializer=_give_way)
+
+    def run(self, function: Callable[..., T], *arguments: object) -> Deferred[T]:
+        """Call ``function`` in a thread; errors.TryLater where too many wait already."""
+        if self._now >= self._most:
+            raise TryLater("too many logins at once; try again in a few seconds")
+        self._now += 1
+        result: Deferred[T] = Deferred()
+
+        def work() -> None:
+            try:
+                value = function(*arguments)
+            except Exception as error:
+                self._reactor.callFromThread(self._done, result.errback, error)
+            else:
+                self._reactor.callFromThread(self._done, result.callback, value)
+
+        self._threads.submit(work)
+        return result
+
+    def _done(self, go_on: Callable[[object], None], value: object) -> None:
+        self._now -= 1
+        go_on(value)
+
+    def stop(self) -> None:
+        """Begin no more; those under way end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _give_way() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # Linux: of this thread only

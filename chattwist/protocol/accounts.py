@@ -1,0 +1,133 @@
+"""The commands about accounts; pure. Those that need a password ask for it where it was not given."""
+
+from typing import TYPE_CHECKING
+
+from chattwist import errors
+from chattwist.chat import Account, by_name
+from chattwist.protocol import messages
+from chattwist.protocol.backend import Committed
+from chattwist.requests import check_name_is_free
+
+if TYPE_CHECKING:
+    from chattwist.protocol.session import Call
+
+SHORTEST, LONGEST = 8, 1024  # bytes of a password
+PASSWORD_RULE = f"a password is {SHORTEST} to {LONGEST} bytes long"
+
+
+def _question(call: "Call", what: str) -> str:
+    seen = "" if call.session.sink.telnet else "; it shows while you type (telnet hides it)"
+    return f"{what}; an empty line cancels{seen}"
+
+
+def _check_new(password: str) -> None:
+    if not SHORTEST <= len(password.encode()) <= LONGEST:
+        raise errors.WrongArguments(f"{PASSWORD_RULE}; choose another")
+
+
+def register(call: "Call") -> None:
+    name, *given = call.command.words()
+    if not (call.command.key and call.backend.done_before(by_name(name), call.command.key)):
+        check_name_is_free(call.backend.chat, name)
+    if given:
+        return _register(call, name, given[0])
+
+    def once(call: "Call", password: str) -> None:
+        _check_new(password)
+        call.ask(_question(call, "the same password again"), lambda call, again: twice(call, password, again))
+
+    def twice(call: "Call", password: str, again: str) -> None:
+        if again != password:
+            raise errors.WrongArguments("the two passwords differ; no account was made; REGISTER again")
+        _register(call, name, password)
+
+    call.ask(_question(call, f"choose a password for {name}, {SHORTEST} to {LONGEST} bytes"), once)
+
+
+def _register(call: "Call", name: str, password: str) -> None:
+    _check_new(password)
+    call.backend.register(call.session, name, password, call.command.key, call.then(lambda account: _welcome(call, account)))
+
+
+def _welcome(call: "Call", account: Account) -> None:
+    more = "; READ shows the newest" if account.unread else ""
+    call.reply(230, f"{account.name} {len(account.unread)} unread{more}{_renamed(account)}")
+
+
+def _renamed(account: Account) -> str:
+    """What to tell an account that lost its name to an earlier one, on the other side of a cut."""
+    asked = account.registered.name if account.registered else account.name
+    return "" if account.name == asked else f"; you are {account.name} now, an earlier account is {asked}"
+
+
+def login(call: "Call") -> None:
+    _login(call, takeover=False)
+
+
+def takeover(call: "Call") -> None:
+    _login(call, takeover=True)
+
+
+def _login(call: "Call", takeover: bool) -> None:
+    name, *given = call.command.words()
+
+    def check(call: "Call", password: str) -> None:
+        done = call.then(lambda account: _welcome(call, account))
+        call.backend.login(call.session, name, password, takeover, done)
+
+    if given:
+        check(call, given[0])
+    else:
+        call.ask(_question(call, "password"), check)
+
+
+def logout(call: "Call") -> None:
+    call.session.end()
+    call.reply(250, "logged out; LOGIN or QUIT")
+
+
+def passwd(call: "Call") -> None:
+    given = call.command.words()
+    if len(given) == 1:
+        raise errors.WrongArguments("usage: PASSWD [old new]: both, or none to be asked")
+    if messages.repeated(call):
+        return
+    if given:
+        return _change(call, given[0], given[1])
+
+    def old_given(call: "Call", old: str) -> None:
+        call.ask(_question(call, f"new password, {SHORTEST} to {LONGEST} bytes"), lambda call, new: new_given(call, old, new))
+
+    def new_given(call: "Call", old: str, new: str) -> None:
+        _check_new(new)
+        call.ask(_question(call, "new password again"), lambda call, again: again_given(call, old, new, again))
+
+    def again_given(call: "Call", old: str, new: str, again: str) -> None:
+        if again != new:
+            raise errors.WrongArguments("the two new passwords differ; the password stays as it was; PASSWD again")
+        _change(call, old, new)
+
+    call.ask(_question(call, "old password"), old_given)
+
+
+def _change(call: "Call", old: str, new: str) -> None:
+    _check_new(new)
+    done = call.then(lambda done: messages.tell(call, done))
+    call.backend.change_password(call.account, call.session.address, old, new, call.command.key, done)
+
+
+def unregister(call: "Call") -> None:
+    def check(call: "Call", password: str) -> None:
+        done = call.then(lambda done: _gone(call, done))
+        call.backend.unregister(call.account, call.session.address, password, call.command.key, done)
+
+    given = call.command.words()
+    if given:
+        check(call, given[0])
+    else:
+        call.ask(_question(call, "password, to delete this account for good"), check)
+
+
+def _gone(call: "Call", done: Committed) -> None:
+    call.session.end()
+    messages.tell(call, done)

@@ -1,0 +1,111 @@
+"""What a session needs from the outside: the replica behind it and the connection before it; pure.
+
+Nothing here blocks. What takes time calls ``done`` later, exactly once, with its result or an errors.ChatError.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import attrs
+
+from chattwist import model
+from chattwist.chat import Account, Chat
+from chattwist.requests import Request
+
+if TYPE_CHECKING:
+    from chattwist.protocol.session import Session
+
+Done: TypeAlias = Callable[[Any], None]
+
+
+@attrs.frozen
+class Committed:
+    """A request is done: ``replicas`` disks hold its operation; ``pushed``: a message went to its recipient's session."""
+
+    operation: model.AnyOperation
+    replicas: int
+    pushed: bool = False
+
+
+@attrs.frozen
+class ReplicaStatus:
+    """One replica of the cluster: role ``primary``, ``follower`` or ``-``; state ``live``, ``joining`` or ``down``."""
+
+    port: int
+    role: str
+    state: str
+
+
+@attrs.frozen
+class Status:
+    """The cluster as one replica sees it; ``primary`` is a port."""
+
+    replicas: Sequence[ReplicaStatus]
+    primary: int
+    view: int
+    mode: str
+
+
+class Backend(Protocol):
+    """The replica."""
+
+    chat: Chat
+    name: str
+    mailbox: int
+
+    def submit(self, request: Request, done: Done) -> None:
+        """Have a request committed; ``done(Committed | ChatError)``."""
+
+    def done_before(self, owner: str, key: str) -> Committed | None:
+        """The first result under a retry key; ``owner`` as in chat.Chat.done_before."""
+
+    def register(self, session: "Session", name: str, password: str, key: str, done: Done) -> None:
+        """Make an account and log the session in; ``done(Account | ChatError)``."""
+
+    def login(self, session: "Session", name: str, password: str, takeover: bool, done: Done) -> None:
+        """Log the session in; ``done(Account | ChatError)``."""
+
+    def change_password(self, account: Account, address: str, old: str, new: str, key: str, done: Done) -> None:
+        """Replace the password; ``done(Committed | ChatError)``."""
+
+    def unregister(self, account: Account, address: str, password: str, key: str, done: Done) -> None:
+        """Delete the account; ``done(Committed | ChatError)``."""
+
+    def logout(self, session: "Session", account: Account) -> None:
+        """The session's login is over, or its connection is."""
+
+    def online(self) -> Sequence[Account]:
+        """The accounts that are logged in now, over all replicas."""
+
+    def status(self) -> Status:
+        """What STATUS shows."""
+
+    def log_bug(self) -> None:
+        """Log the exception being handled, which is a bug."""
+
+
+class Sink(Protocol):
+    """The connection that a session writes to."""
+
+    telnet: bool
+    ending: bytes
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; session.drained() is called once all that was written has gone out."""
+
+    def push(self, data: bytes) -> bool:
+        """Send an event, or end the connection and give False when too many wait for a peer that does not read."""
+
+    def hide_input(self) -> None:
+        """A password prompt comes next: a telnet peer stops echoing."""
+
+    def show_input(self) -> None:
+        """The password came."""
+
+    def ready(self) -> None:
+        """The session takes lines again."""
+
+    def close(self) -> None:
+        """End the connection once all has gone out."""
+
+

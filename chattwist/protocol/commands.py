@@ -1,0 +1,113 @@
+"""The command table: HELP, the checks before a command runs, and README's table all come from it; pure."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from chattwist import errors
+from chattwist.protocol import accounts, information, messages
+
+if TYPE_CHECKING:
+    from chattwist.protocol.grammar import Command as Line
+    from chattwist.protocol.session import Call
+
+Do: TypeAlias = "Callable[[Call], None]"
+
+LOGIN_FIRST = "log in first: LOGIN name, or REGISTER name"
+MUTATION = (451, 452, 454)  # what every command that records something can meet
+
+
+@attrs.frozen
+class Command:
+    """A row: ``codes`` are the command's own replies, ``MUTATION`` and the general errors aside."""
+
+    usage: str
+    does: str
+    codes: tuple[int, ...]
+    do: Do
+    least: int = 0  # arguments, in words
+    most: int | None = 0  # None: the last one is text
+    before_login: bool = False
+    after_login: bool = True
+    records: bool = True
+    overlaps: bool = False  # may run while others of its kind are under way in the same session
+
+    @property
+    def verb(self) -> str:
+        """The command's first word."""
+        return self.usage.split(" ", 1)[0]
+
+    @property
+    def all_codes(self) -> tuple[int, ...]:
+        """Every reply but the general errors."""
+        return self.codes + tuple(code for code in MUTATION if self.records and code not in self.codes)
+
+    def check(self, line: "Line", logged_in: bool) -> None:
+        """Refuse the command in a session where it is not allowed, or with the wrong number of arguments."""
+        if not logged_in and not self.before_login:
+            raise errors.LoginFirst(LOGIN_FIRST)
+        if logged_in and not self.after_login:
+            raise errors.WrongState(f"you are logged in; LOGOUT first, then {self.verb}")
+        count = len(line.words())
+        if count < self.least or (self.most is not None and count > self.most):
+            raise errors.WrongArguments(f"usage: {self.usage}")
+
+
+_ROWS = (
+    Command(
+        "HELP [verb]", "the commands, one a line; of one verb, its usage and replies",
+        (214,), information.help_, most=1, before_login=True, records=False,
+    ),
+    Command(
+        "REGISTER name [password]", "makes the account and logs in; asks for the password twice where it is left out",
+        (230, 331, 551, 553, 501, 450), accounts.register, least=1, most=2, before_login=True, after_login=False,
+    ),
+    Command(
+        "LOGIN name [password]", "logs in; an account has one session at a time",
+        (230, 331, 535, 453, 450), accounts.login, least=1, most=2, before_login=True, after_login=False,
+    ),
+    Command(
+        "TAKEOVER name [password]", "logs in and ends the account's other session",
+        (230, 331, 535, 450), accounts.takeover, least=1, most=2, before_login=True, after_login=False,
+    ),
+    Command("LOGOUT", "ends the login; the connection stays", (250,), accounts.logout, records=False),
+    Command("QUIT", "ends the connection", (221,), information.quit_, before_login=True, records=False),
+    Command(
+        "LIST [prefix [AFTER name]]", "accounts whose name begins so, without case; * is every name; pages of 100",
+        (212, 501), information.list_, most=3, before_login=True, records=False,
+    ),
+    Command(
+        "WHO [AFTER name]", "accounts that are logged in now; pages of 100",
+        (212, 501), information.who, most=2, records=False,
+    ),
+    Command(
+        "SEND name text", "sends a message to one account; answered once it is on disk on every live replica",
+        (250, 550, 501, 552), messages.send, least=1, most=None, overlaps=True,
+    ),
+    Command("UNREAD", "how many messages of whom are unread", (211,), messages.unread, records=False),
+    Command(
+        "READ [n]", "the n unread messages sent last, at most 50, and marks those read",
+        (213, 501), messages.read, most=1, records=False,
+    ),
+    Command(
+        "HISTORY [name] [n] [BEFORE id]", "the last n messages, 20 or at most 200, of all or with one account",
+        (213, 501, 550), messages.history, most=4, records=False,
+    ),
+    Command(
+        "DELETE id [id ...]", "deletes messages for good, for sender and recipient both; all or none",
+        (250, 550), messages.delete, least=1, most=4096,
+    ),
+    Command(
+        "PASSWD [old new]", "changes the password; asks three times where they are left out",
+        (250, 331, 535, 501, 450), accounts.passwd, most=2,
+    ),
+    Command(
+        "UNREGISTER [password]", "deletes the account; messages already sent stay with those they were sent to",
+        (250, 331, 535, 450), accounts.unregister, most=1,
+    ),
+    Command("STATUS", "the replicas and which of them is primary", (211,), information.status, before_login=True, records=False),
+    Command("NOOP", "nothing", (250,), information.noop, before_login=True, records=False),
+)  # fmt: skip
+
+COMMANDS = {row.verb: row for row in _ROWS}

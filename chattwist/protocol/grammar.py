@@ -1,0 +1,98 @@
+"""Bytes ↔ commands and replies, as PROTOCOL.txt has them; pure.
+
+A line is ``[@TAG] VERB [WORDS…]``. ``parse`` never raises: what is wrong with a line comes with it, so that the answer can carry
+the line's tag.
+"""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+import attrs
+
+from chattwist import errors
+
+_TAG = re.compile(rb" *@(!?[A-Za-z0-9._-]{1,32})(?: +|$)")
+_HTTP = re.compile(r" HTTP/\d(\.\d)?$")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))  # not Cn: this Python does not know next year's emoji
+_ECHOED = 40  # characters of what a client sent that an error repeats
+
+
+@attrs.frozen
+class Command:
+    """One line, taken apart: ``verb`` in capitals, ``rest`` what follows it behind one space or more, as it came."""
+
+    tag: str = ""
+    verb: str = ""
+    rest: str = attrs.field(default="", repr=False)  # may hold a password
+    problem: errors.ChatError | None = None
+
+    @property
+    def key(self) -> str:
+        """The retry key: a tag that begins with ``!``."""
+        return self.tag[1:] if self.tag.startswith("!") else ""
+
+    def words(self) -> list[str]:
+        """The arguments, separated by runs of spaces."""
+        return [word for word in self.rest.split(" ") if word]
+
+
+def parse(content: bytes) -> Command | None:
+    """The command on a line without its ending; None for an empty line."""
+    tag = ""
+    if content.lstrip(b" ")[:1] == b"@":
+        found = _TAG.match(content)
+        if found is None:
+            return Command(problem=errors.Unreadable("a tag is @ and 1 to 32 of letters, digits or . _ - before a command"))
+        tag, content = found[1].decode("ascii"), content[found.end() :]
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return Command(tag, problem=errors.WrongArguments("this line is not UTF-8; set your terminal to UTF-8 and send it again"))
+    verb, _, rest = text.lstrip(" ").partition(" ")
+    if not verb:
+        return Command(tag, problem=errors.Unreadable("no command behind the tag; HELP lists the commands")) if tag else None
+    if _HTTP.search(text):
+        return Command(tag, problem=errors.Unreadable("this is chat, not the web; connect with telnet or nc and type HELP"))
+    return Command(tag, verb.upper(), rest.lstrip(" "))
+
+
+def split_text(rest: str) -> tuple[str, str]:
+    """The first word and all that follows it after one space."""
+    word, _, text = rest.partition(" ")
+    return word, text
+
+
+def clean(text: str) -> str:
+    """Text without what could drive a reader's terminal: control characters but TAB, bidirectional overrides and isolates."""
+    return _CONTROL.sub("", text) if _CONTROL.search(text) else text
+
+
+def is_visible(text: str) -> bool:
+    """Whether at least one character of it can be seen."""
+    return any(character > " " and unicodedata.category(character) not in _INVISIBLE for character in text)
+
+
+def echoed(text: str) -> str:
+    """What a client sent, short enough to be repeated in an error."""
+    return text if len(text) <= _ECHOED else text[:_ECHOED] + "…"
+
+
+def time_text(at: int) -> str:
+    """Microseconds since 1970 as ``2026-11-22T12:00:00Z``."""
+    return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def reply(code: int, lines: list[str], tag: str, ending: bytes) -> bytes:
+    """The bytes of a reply; each line gets the code and the tag."""
+    start = f"@{tag} {code}" if tag else str(code)
+    last = len(lines) - 1
+    return b"".join(
+        f"{start}{' ' if index == last else '-'}{clean(line)}".encode() + ending for index, line in enumerate(lines)
+    )
+
+
+def event(text: str, ending: bytes) -> bytes:
+    """The bytes of an event."""
+    return f"* {clean(text)}".encode() + ending

@@ -1,0 +1,71 @@
+"""The commands that change nothing: HELP, LIST, WHO, STATUS, NOOP, QUIT; pure."""
+
+from typing import TYPE_CHECKING
+
+from chattwist import errors
+from chattwist.names import fold
+from chattwist.protocol import grammar
+
+if TYPE_CHECKING:
+    from chattwist.protocol.session import Call
+
+PAGE = 100  # names
+
+
+def help_(call: "Call") -> None:
+    from chattwist.protocol.commands import COMMANDS
+
+    words = call.command.words()
+    if not words:
+        width = max(len(row.usage) for row in COMMANDS.values())
+        call.reply(214, *(f"{row.usage:{width}}  {row.does}" for row in COMMANDS.values()), "HELP verb says more of one")
+        return
+    row = COMMANDS.get(words[0].upper())
+    if row is None:
+        raise errors.WrongArguments(f"no command {grammar.echoed(words[0])}; HELP lists the commands")
+    when = "" if row.before_login else " (log in first)" if row.after_login else ""
+    call.reply(214, f"{row.usage}{when}", row.does, "replies: " + " ".join(map(str, sorted(row.all_codes))))
+
+
+def list_(call: "Call") -> None:
+    prefix, after = _prefix_and_after(call.command.words() or ["*"], "LIST [prefix [AFTER name]]")
+    chat = call.backend.chat
+    ids, more = chat.names.page(prefix.rstrip("*"), after, PAGE)
+    _show_names(call, [chat.accounts[account].name for account in ids], "accounts", more)
+
+
+def who(call: "Call") -> None:
+    _, after = _prefix_and_after(["*", *call.command.words()], "WHO [AFTER name]")
+    online = sorted((account.name for account in call.backend.online()), key=fold)
+    rest = [name for name in online if fold(name) > fold(after)]
+    _show_names(call, rest[:PAGE], "online", len(rest) > PAGE)
+
+
+def _prefix_and_after(words: list[str], usage: str) -> tuple[str, str]:
+    if len(words) == 1:
+        return words[0], ""
+    if len(words) != 3 or words[1].upper() != "AFTER":
+        raise errors.WrongArguments(f"usage: {usage}")
+    return words[0], words[2]
+
+
+def _show_names(call: "Call", names: list[str], what: str, more: bool) -> None:
+    call.reply(212, *names, f"{len(names)} {what}" + (f", more after {names[-1]}" if more else ""))
+
+
+def status(call: "Call") -> None:
+    seen = call.backend.status()
+    lines = [f"replica {replica.port} {replica.role} {replica.state}" for replica in seen.replicas]
+    live = sum(replica.state == "live" for replica in seen.replicas)
+    call.reply(
+        211, *lines, f"primary {seen.primary} view {seen.view} live {live} of {len(seen.replicas)}, mode {seen.mode}"
+    )
+
+
+def noop(call: "Call") -> None:
+    call.reply(250, "ok")
+
+
+def quit_(call: "Call") -> None:
+    call.session.leave()
+    call.reply(221, "goodbye")

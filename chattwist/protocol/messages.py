@@ -1,0 +1,127 @@
+"""The commands about messages; pure. Each takes its Call; PROTOCOL.txt says what it does and answers."""
+
+from typing import TYPE_CHECKING
+
+from chattwist import errors, model
+from chattwist.chat import Account, Chat, newest, place
+from chattwist.protocol import grammar
+from chattwist.protocol.backend import Committed
+from chattwist.requests import Delete, Send, find_account
+
+if TYPE_CHECKING:
+    from chattwist.protocol.session import Call
+
+MOST_READ = 50
+MOST_HISTORY = 200
+HISTORY_COUNT = 20
+
+
+def message_line(chat: Chat, message: model.Sent) -> str:
+    """``ID TIME SENDER RECIPIENT text``."""
+    sender, recipient = chat.accounts[message.sender], chat.accounts[message.recipient]
+    return f"{message.id} {grammar.time_text(message.at)} {sender.shown} {recipient.shown} {message.text}"
+
+
+def send(call: "Call") -> None:
+    name, text = grammar.split_text(call.command.rest)
+    text = grammar.clean(text)
+    if not grammar.is_visible(text):
+        raise errors.WrongArguments("usage: SEND name text; the text needs at least one visible character")
+    if not repeated(call):
+        request = Send(call.account.id, name, text, call.backend.mailbox, key=call.command.key)
+        call.backend.submit(request, call.then(lambda done: tell(call, done)))
+
+
+def tell(call: "Call", done: Committed) -> None:
+    """Answer with what was recorded, now or under the same retry key before."""
+    operation, chat = done.operation, call.backend.chat
+    if isinstance(operation, model.Sent):
+        call.session.show([operation.id])
+        how = "sent to" if done.pushed else "queued for"
+        call.reply(250, f"{operation.id} {how} {chat.accounts[operation.recipient].shown}, on {done.replicas} replicas")
+    elif isinstance(operation, model.Deleted):
+        call.reply(250, f"{len(operation.messages)} deleted")
+    elif isinstance(operation, model.PasswordChanged):
+        call.reply(250, "password changed")
+    elif isinstance(operation, model.Unregistered):
+        call.reply(250, "account deleted; REGISTER or LOGIN with another, or QUIT")
+    elif isinstance(operation, model.Read):
+        _show(call, [chat.messages[m] for m in operation.messages if m in chat.messages], _left(call.account, 0))
+
+
+def repeated(call: "Call") -> bool:
+    """Whether the command's retry key was used before; then its first result is the answer."""
+    done = call.command.key and call.backend.done_before(call.account.id, call.command.key)
+    if not done:
+        return False
+    tell(call, done)
+    return True
+
+
+def unread(call: "Call") -> None:
+    chat, account = call.backend.chat, call.account
+    senders = sorted((chat.accounts[sender].shown, count) for sender, count in account.unread_from.items())
+    call.reply(211, *(f"{name} {count}" for name, count in senders), f"{len(account.unread)} unread")
+
+
+def read(call: "Call") -> None:
+    words = call.command.words()
+    count = _count(words[0], MOST_READ) if words else MOST_READ
+    if repeated(call):
+        return
+    account = call.account
+    found = call.backend.chat.newest_unread(account, count)
+    if found:
+        call.session.read_when_gone(tuple(message.id for message in found), call.command.key)
+    _show(call, found, _left(account, len(found)))
+
+
+def _left(account: Account, shown: int) -> str:
+    return f", {len(account.unread) - shown} unread left"
+
+
+def history(call: "Call") -> None:
+    words = call.command.words()
+    before = _take_before(call, words)
+    count = _count(words.pop(), MOST_HISTORY) if words and words[-1].isdecimal() else HISTORY_COUNT
+    if len(words) > 1:
+        raise errors.WrongArguments("usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1")
+    chat, account = call.backend.chat, call.account
+    lists = chat.with_account(account, words[0]) if words else [account.messages]
+    if lists is None:
+        find_account(chat, words[0])
+        lists = []
+    found, more = newest(lists, count, place(before) if before else None)
+    _show(call, found, f", more before {found[0].id}" if more else "")
+
+
+def _take_before(call: "Call", words: list[str]) -> model.Sent | None:
+    """Take ``BEFORE id`` off the words; the message, or None where it was not there."""
+    if len(words) < 2 or words[-2].upper() != "BEFORE" or words[-1].isdecimal():
+        return None
+    message_id = words.pop().lower()
+    words.pop()
+    message = call.backend.chat.mine(call.account.id, message_id)
+    if message is None:
+        raise errors.NotFound(f"no message {grammar.echoed(message_id)} of yours; HISTORY shows the ids")
+    return message
+
+
+def _count(word: str, most: int) -> int:
+    """A number of messages; more than ``most`` means ``most``."""
+    if not (word.isascii() and word.isdecimal()) or int(word[:9]) < 1:
+        raise errors.WrongArguments(f"{grammar.echoed(word)} is not a number of messages: give 1 to {most}")
+    return min(int(word[:9]), most)
+
+
+def _show(call: "Call", found: list[model.Sent], rest: str) -> None:
+    call.session.show([message.id for message in found])
+    lines = [message_line(call.backend.chat, message) for message in found]
+    call.reply(213, *lines, f"{len(found)} messages{rest}")
+
+
+def delete(call: "Call") -> None:
+    if not repeated(call):
+        ids = tuple(dict.fromkeys(word.lower() for word in call.command.words()))
+        request = Delete(call.account.id, ids, key=call.command.key)
+        call.backend.submit(request, call.then(lambda done: tell(call, done)))

@@ -1,0 +1,306 @@
+"""The connections of clients: bytes in and out, deadlines and limits. All meaning is in protocol.session."""
+
+import socket
+from collections import Counter
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPullProducer, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chattwist.cluster import Cluster
+from chattwist.protocol import grammar
+from chattwist.protocol.backend import Backend
+from chattwist.protocol.session import Session
+from chattwist.protocol.telnet import LineReader
+
+MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
+LINGER = 3.0  # seconds a connection that we end gets to read our last words and to close its side
+CLOSING = 421
+
+
+@implementer(IHalfCloseableProtocol, IPullProducer)
+class Client(Protocol):
+    """One connection. It is its own producer so that the transport says when all that was written has gone out."""
+
+    transport: ITCPTransport
+
+    def __init__(self, clients: "Clients", address: str) -> None:
+        self.address = address
+        self._clients = clients
+        self._reader = LineReader()
+        self._session = Session(clients.backend, self, address)
+        self._unsent = 0  # bytes written since all had gone out
+        self._events = 0  # those of them that are events
+        self._since = self._known = clients.now()  # when it last sent or read something; when it was last seen logged in
+        self._pumping = self._paused = self._input_ended = self._closing = False
+
+    # -- what the transport tells
+
+    def connectionMade(self) -> None:
+        """Greet."""
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        # telnet's Ctrl-C sends its last byte as urgent data, which would be taken out of the stream
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        self.transport.registerProducer(self, False)
+        self._clients.opened(self)
+        self.write(grammar.reply(220, [f"chattwist {self._clients.backend.name} ready; HELP lists the commands"], "", b"\r\n"))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take in what came, as far as the session takes lines now."""
+        if self._closing:
+            return  # read only so that closing does not cut off our last words
+        self._since = self._clients.now()
+        self._reader.feed(data)
+        self._pump()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more: answer what it sent, then close."""
+        self._input_ended = True
+        if self._closing:
+            self.transport.loseConnection()
+        else:
+            self._pump()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed; the client's follows."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self._closing = True
+        self._session.lost()
+        self._clients.closed(self)
+
+    def resumeProducing(self) -> None:
+        """All that was written has gone out."""
+        if self._unsent:
+            self._since = self._clients.now()
+        self._unsent = self._events = 0
+        if not self._closing:
+            self._session.drained()
+            self._pump()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; connectionLost follows."""
+
+    # -- lines
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._may_take() and self._take_line():
+                pass
+        finally:
+            self._pumping = False
+        self._balance()
+
+    def _may_take(self) -> bool:
+        return not (self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
+
+    def _take_line(self) -> bool:
+        line = self._reader.next_line()
+        self._negotiate(self._reader.take_replies())
+        if line is None and self._input_ended:
+            line = self._reader.end()
+        if line is None:
+            return False
+        self._session.line(line)
+        return True
+
+    def _negotiate(self, replies: bytes) -> None:
+        if replies:
+            self.write(replies)
+
+    def _balance(self) -> None:
+        """Read on, or not while lines wait already; close once all is done after the client's end of input."""
+        if self._closing:
+            return
+        waiting = self._reader.waiting and not self._may_take()
+        if self._input_ended:
+            if not waiting and self._session.idle:
+                self.close()
+        elif waiting != self._paused:
+            self._paused = waiting
+            if self._paused:
+                self.transport.pauseProducing()
+            else:
+                self.transport.resumeProducing()
+
+    # -- what the session tells (see Sink)
+
+    @property
+    def telnet(self) -> bool:
+        """Whether the peer is known to be a telnet client."""
+        return self._reader.telnet
+
+    @property
+    def ending(self) -> bytes:
+        """How lines to this client end."""
+        return self._reader.ending
+
+    def write(self, data: bytes) -> None:
+        """See Sink."""
+        self._unsent += len(data)
+        self.transport.write(data)
+
+    def push(self, data: bytes) -> bool:
+        """See Sink."""
+        if self._closing:
+            return False
+        if self._events + len(data) > self._clients.cluster.limits.output:
+            self._clients.log.info("{peer} does not read what arrives for it: ended", peer=self._session.address)
+            self._abort()
+            return False
+        self._events += len(data)
+        self.write(data)
+        return True
+
+    def hide_input(self) -> None:
+        """See Sink."""
+        self._negotiate(self._reader.hide_input())
+
+    def show_input(self) -> None:
+        """See Sink."""
+        self._negotiate(self._reader.show_input())
+
+    def ready(self) -> None:
+        """See Sink."""
+        self._pump()
+
+    def close(self) -> None:
+        """See Sink. Our side first: were the whole connection closed while input is unread, TCP would drop our last words."""
+        if self._closing:
+            return
+        self._closing = True
+        self._since = self._clients.now()
+        self.transport.unregisterProducer()
+        if self._input_ended:
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+            self.transport.resumeProducing()
+
+    # -- deadlines
+
+    def say_goodbye(self, text: str) -> None:
+        """Tell the client why, and close."""
+        if not self._closing:
+            self.write(grammar.reply(CLOSING, [text], "", self.ending))
+            self._session.lost()
+            self.close()
+
+    def check(self, now: float) -> None:
+        """Close the connection if it has been waiting for its client for too long."""
+        timings, waited = self._clients.cluster.timings, now - self._since
+        if self._closing:
+            if waited > LINGER:
+                self._abort()
+        elif self._unsent:
+            if waited > timings.stalled:
+                self._abort()
+        elif self._session.account is None:
+            if now - self._known > timings.login_deadline and self._session.idle:
+                self.say_goodbye("nobody logged in here for too long; connect again when you need it")
+        else:
+            self._known = now
+            if waited > timings.idle and self._session.idle:
+                self.say_goodbye("idle for too long; connect and LOGIN again when you need it")
+
+    def _abort(self) -> None:
+        self._closing = True
+        self._session.lost()
+        self.transport.abortConnection()
+
+
+class Clients(Factory):
+    """All connections of a replica."""
+
+    noisy = False
+    log = Logger()
+
+    def __init__(self, backend: Backend, cluster: Cluster, reactor: IReactorTime) -> None:
+        self.backend = backend
+        self.cluster = cluster
+        self.now = reactor.seconds
+        self.stopping = False
+        self._all_gone: Deferred[None] | None = None
+        self._connections: set[Client] = set()
+        self._by_address: Counter[str] = Counter()
+        self._sweep = LoopingCall(self._check_all)
+        self._sweep.clock = reactor
+
+    def startFactory(self) -> None:
+        """Begin to watch deadlines."""
+        self._sweep.start(1.0, now=False).addErrback(lambda failure: self.log.failure("deadlines", failure=failure))
+
+    def stopFactory(self) -> None:
+        """Listening is over."""
+        if self._sweep.running:
+            self._sweep.stop()
+
+    def buildProtocol(self, addr: IAddress) -> Protocol:
+        """A client, or where there are too many, one that is turned away."""
+        host = str(getattr(addr, "host", ""))
+        limits = self.cluster.limits
+        if len(self._connections) >= limits.connections:
+            return TurnedAway("too many connections here; try again later")
+        if self._by_address[host] >= limits.connections_per_address:
+            return TurnedAway("too many connections from your address; close one first")
+        return Client(self, host)
+
+    def stop_taking_lines(self) -> None:
+        """What clients send from now on is not looked at any more."""
+        self.stopping = True
+
+    def say_goodbye(self, text: str) -> Deferred[None]:
+        """End all connections; fires when all are gone, a client that does not close its side after LINGER seconds."""
+        for client in list(self._connections):
+            client.say_goodbye(text)
+        self._all_gone = gone = Deferred()
+        self._tell_if_all_gone(gone)
+        return gone
+
+    def _tell_if_all_gone(self, gone: Deferred[None]) -> None:
+        if not self._connections and not gone.called:
+            gone.callback(None)
+
+    def opened(self, client: Client) -> None:
+        """A connection begins."""
+        self._connections.add(client)
+        self._by_address[client.address] += 1
+
+    def closed(self, client: Client) -> None:
+        """A connection is gone."""
+        self._connections.discard(client)
+        self._by_address[client.address] -= 1
+        if not self._by_address[client.address]:
+            del self._by_address[client.address]
+        if self._all_gone is not None:
+            self._tell_if_all_gone(self._all_gone)
+
+    def _check_all(self) -> None:
+        now = self.now()
+        for client in list(self._connections):
+            try:
+                client.check(now)
+            except Exception:  # else the loop would end for ever
+                self.log.failure("a deadline could not be checked")
+
+
+class TurnedAway(Protocol):
+    """A connection too many."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def connectionMade(self) -> None:
+        """Say so and close."""
+        assert self.transport is not None
+        self.transport.write(grammar.reply(CLOSING, [self._text], "", b"\r\n"))
+        self.transport.loseConnection()

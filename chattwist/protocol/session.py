@@ -1,0 +1,314 @@
+"""One client's session: who is logged in, which commands are under way, in which order they are answered; no I/O.
+
+A session takes a line at a time. A command that has to wait for the disk or for a hash keeps the next one waiting, but for
+SEND after SEND: those share commits. Each command is a Call, answered once; answers leave in the order of the commands.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from chattwist import errors, model
+from chattwist.chat import Account
+from chattwist.protocol import grammar
+from chattwist.protocol.backend import Backend, Committed, Done, Sink
+from chattwist.protocol.commands import COMMANDS, Command
+from chattwist.protocol.telnet import Line, Problem
+from chattwist.requests import MarkRead
+
+MOST_RUNNING = 64  # SENDs of one session that may be under way
+MOST_SHOWN = 4096  # newest messages of which a session remembers that they were shown to it
+
+Then: TypeAlias = "Callable[[Call, str], None]"
+
+_BAD_LINES = {
+    Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; send a shorter one",
+    Problem.TELNET: "a telnet command came inside this line; send the line again",
+    Problem.CUT: "this line has no end, so it was not taken as a command; send it again with a newline",
+}
+
+
+class Call:
+    """One command of a session on its way to its answer."""
+
+    __slots__ = ("_answer", "command", "session")
+
+    def __init__(self, session: "Session", command: grammar.Command) -> None:
+        self.session = session
+        self.command = command
+        self._answer: bytes | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The replica behind the session."""
+        return self.session.backend
+
+    @property
+    def account(self) -> Account:
+        """The account that is logged in; errors.LoginFirst where its login ended meanwhile."""
+        if self.session.account is None:
+            raise errors.LoginFirst("log in first: LOGIN name, or REGISTER name")
+        return self.session.account
+
+    def reply(self, code: int, *lines: str) -> None:
+        """Answer the command; each line without its code."""
+        self._answer = grammar.reply(code, list(lines), self.command.tag, self.session.sink.ending)
+        self.session.answered()
+
+    def fail(self, error: errors.ChatError) -> None:
+        """Answer the command with an error."""
+        self.reply(error.code, error.text)
+
+    def ask(self, question: str, then: Then) -> None:
+        """Answer with 331; the next line goes to ``then``."""
+        self.session.ask(self, then)
+        self.reply(331, question)
+
+    def then(self, go: Callable[..., None]) -> Done:
+        """A callback that answers with the error it gets, or goes on with what else it gets."""
+
+        def done(result: object) -> None:
+            if isinstance(result, errors.ChatError):
+                self.fail(result)
+            else:
+                self.guard(go, result)
+
+        return done
+
+    def guard(self, function: Callable[..., None], *arguments: object) -> None:
+        """Run a part of the command; an error becomes the answer."""
+        try:
+            function(*arguments)
+        except errors.ChatError as error:
+            self.fail(error)
+        except Exception:
+            self.backend.log_bug()
+            self.fail(errors.Internal("internal error, logged; nothing is half done; other commands still work"))
+
+    def take_answer(self) -> bytes | None:
+        """The answer, once; None while there is none."""
+        answer, self._answer = self._answer, None
+        return answer
+
+
+class Session:
+    """What the server knows about one connection's user."""
+
+    __slots__ = (
+        "_alone", "_asked", "_calls", "_held", "_leaving", "_marking", "_out", "_pushed", "_reading", "_shown",
+        "account", "address", "backend", "closed", "sink",
+    )  # fmt: skip
+
+    def __init__(self, backend: Backend, sink: Sink, address: str) -> None:
+        self.backend = backend
+        self.sink = sink
+        self.address = address
+        self.account: Account | None = None
+        self.closed = False
+        self._leaving = False  # QUIT was said
+        self._calls: list[Call] = []  # under way, oldest first: SENDs, or one other command
+        self._alone = False  # whether that is one other command
+        self._held: tuple[Command | None, Call] | None = None  # the next one, waiting for those
+        self._asked: tuple[Call, Then] | None = None  # a 331 is out: the next line is for this
+        self._marking = 0  # read marks being committed
+        self._pushed: list[str] = []  # messages pushed and not yet counted as read
+        self._out = 0  # how many of those have gone out
+        self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet gone out
+        self._shown: dict[str, None] = {}
+
+    # -- lines in
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the next line has to wait."""
+        return bool(
+            self._alone or self._held or self._reading or self._leaving or self.closed or len(self._calls) >= MOST_RUNNING
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was asked is answered and done."""
+        return not (self._calls or self._marking or self._reading or self._held)
+
+    def line(self, line: Line) -> None:
+        """Take the next line; only while not blocked."""
+        self._count_as_read()
+        if line.problem is not Problem.NONE:
+            self._bad_line(errors.Unreadable(_BAD_LINES[line.problem]), line.problem)
+        elif self._asked:
+            self._password(line.content)
+        else:
+            command = grammar.parse(line.content)
+            if command is not None:
+                self._begin(COMMANDS.get(command.verb), Call(self, command))
+
+    def _begin(self, row: Command | None, call: Call) -> None:
+        if self.idle or (row is not None and row.overlaps):
+            self._run(row, call)
+        else:
+            self._held = row, call
+
+    def _run(self, row: Command | None, call: Call) -> None:
+        self._calls.append(call)
+        self._alone = row is None or not row.overlaps
+        call.guard(self._dispatch, row, call)
+
+    def _dispatch(self, row: Command | None, call: Call) -> None:
+        if call.command.problem is not None:
+            raise call.command.problem
+        if row is None:
+            raise errors.Unreadable(f"not a command: {grammar.echoed(call.command.verb)}; HELP lists the commands")
+        row.check(call.command, self.account is not None)
+        row.do(call)
+
+    def _bad_line(self, error: errors.ChatError, problem: Problem) -> None:
+        if self._asked is None:
+            return self._begin(None, Call(self, grammar.Command(problem=error)))
+        call = self._asked[0]
+        if problem is not Problem.TELNET:  # else the password itself comes again
+            self._end_question()
+        self._calls.append(call)
+        call.fail(error)
+
+    # -- passwords
+
+    def ask(self, call: Call, then: Then) -> None:
+        """The next line is for ``then``, whatever it looks like."""
+        self._asked = call, then
+        self.sink.hide_input()
+
+    def _end_question(self) -> None:
+        self._asked = None
+        self.sink.show_input()
+
+    def _password(self, content: bytes) -> None:
+        assert self._asked is not None
+        call, then = self._asked
+        self._end_question()
+        self._calls.append(call)
+        self._alone = True
+        call.guard(self._give_password, call, then, content)
+
+    def _give_password(self, call: Call, then: Then, content: bytes) -> None:
+        if not content:
+            raise errors.WrongArguments(f"{call.command.verb} cancelled: no password given; nothing was done")
+        try:
+            password = content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise errors.WrongArguments(f"a password is UTF-8; {call.command.verb} cancelled, nothing was done") from None
+        then(call, password)
+
+    # -- answers out
+
+    def answered(self) -> None:
+        """A call has its answer: let out what is next in order."""
+        while self._calls and (answer := self._calls[0].take_answer()) is not None:
+            del self._calls[0]
+            if not self.closed:
+                self.sink.write(answer)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._calls or self._reading:
+            return
+        self._alone = False
+        if self._leaving and not self.closed:
+            self._finish()
+        elif self._held is not None:
+            if not self._marking:
+                held, self._held = self._held, None
+                self._run(*held)
+        else:
+            self.sink.ready()
+
+    def _finish(self) -> None:
+        self.closed = True
+        self.end()
+        self.sink.close()
+
+    # -- messages
+
+    def push(self, message: model.Sent, line: str) -> bool:
+        """Push a message that arrived, as an event line; gives whether it was."""
+        if not self.event(line):
+            return False
+        self._pushed.append(message.id)
+        self.show([message.id])
+        return True
+
+    def event(self, text: str) -> bool:
+        """Write an event between two replies."""
+        return not self.closed and self.sink.push(grammar.event(text, self.sink.ending))
+
+    def show(self, ids: list[str]) -> None:
+        """Remember that messages were shown, so that their deletion is told."""
+        for message_id in ids:
+            self._shown[message_id] = None
+        while len(self._shown) > MOST_SHOWN:
+            del self._shown[next(iter(self._shown))]
+
+    def was_shown(self, message_id: str) -> bool:
+        """Whether this session saw a message lately."""
+        return message_id in self._shown
+
+    def drained(self) -> None:
+        """All that was written has gone out."""
+        self._out = len(self._pushed)
+        if self._reading is not None:
+            (key, ids), self._reading = self._reading, None
+            self._mark(ids, key)
+
+    def read_when_gone(self, ids: tuple[str, ...], key: str) -> None:
+        """READ showed these messages: count them as read once their text has gone out."""
+        self._reading = key, ids
+
+    def _count_as_read(self) -> None:
+        if self._out:
+            ids, self._pushed, self._out = tuple(self._pushed[: self._out]), self._pushed[self._out :], 0
+            self._mark(ids, "")
+
+    def _mark(self, ids: tuple[str, ...], key: str) -> None:
+        account = self.account
+        if account is None:
+            return self._go_on()
+        self._marking += 1
+        self.backend.submit(MarkRead(account.id, ids, key=key), lambda result: self._marked(account, ids, result))
+
+    def _marked(self, account: Account, ids: tuple[str, ...], result: Committed | errors.ChatError) -> None:
+        self._marking -= 1
+        if isinstance(result, errors.ChatError) and self.account is account:  # still unread: a later line tries again
+            self._pushed[:0] = ids
+            self._out += len(ids)
+        self._go_on()
+
+    # -- beginning and end
+
+    def begin(self, account: Account) -> None:
+        """The session is logged in now."""
+        self.account = account
+
+    def end(self) -> None:
+        """The login is over; the connection stays."""
+        account = self.account
+        self._forget()
+        if account is not None:
+            self.backend.logout(self, account)
+
+    def bye(self, text: str) -> None:
+        """Somebody else ended this login."""
+        self._forget()
+        self.event(f"BYE {text}")
+        self._go_on()
+
+    def _forget(self) -> None:
+        self.account = None
+        self._pushed, self._out, self._reading, self._shown = [], 0, None, {}
+
+    def leave(self) -> None:
+        """QUIT: what follows is not read any more, and once it is answered the connection ends."""
+        self._leaving = True
+
+    def lost(self) -> None:
+        """The connection is gone: what was pushed and not followed by a line stays unread."""
+        self.closed = True
+        self._held = self._asked = None
+        self.end()

@@ -1,0 +1,168 @@
+"""What a client asks to have done, as values; deciding turns each into an operation or a refusal; pure.
+
+A request is decided against a chat that holds all that was committed before. Requests of one commit are decided against
+the same chat, so those that could contradict each other must not be in one: each names in ``claims`` what it alone may touch
+in its commit, and one whose claim is taken waits for the next.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import attrs
+
+from chattwist import errors, model
+from chattwist.chat import Account, Chat, by_name
+from chattwist.names import is_name
+
+Stamp: TypeAlias = Callable[[], tuple[str, int]]  # gives the id and the time stamp of the operation that is made
+Claim: TypeAlias = tuple[str, ...]
+
+NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter"
+
+
+@attrs.frozen
+class Request:
+    """What all requests have: ``key`` is the retry key or ``""``, ``owner`` whose key it is."""
+
+    key: str = attrs.field(default="", kw_only=True)
+
+    @property
+    def owner(self) -> str:
+        """The account's id, or for REGISTER the name in the form of chat.by_name."""
+        raise NotImplementedError
+
+    def claims(self) -> Iterable[Claim]:
+        """What no other request of the same commit may touch."""
+        return ()
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        """The operation that does it; raises errors.ChatError where it cannot be done."""
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Register(Request):
+    """Make the account ``name``; ``password`` is the hash."""
+
+    name: str
+    password: str = attrs.field(repr=False)
+
+    @property
+    def owner(self) -> str:
+        return by_name(self.name)
+
+    def claims(self) -> Iterable[Claim]:
+        return (("name", self.owner),)
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        check_name_is_free(chat, self.name)
+        return model.Registered(*stamp(), self.name, self.password, self.key)
+
+
+@attrs.frozen
+class OwnAccount(Request):
+    """A request about the account that makes it; ``account`` is its id."""
+
+    account: str
+
+    @property
+    def owner(self) -> str:
+        return self.account
+
+    def living(self, chat: Chat) -> Account:
+        """The account itself; a session can outlive it by a moment."""
+        account = chat.accounts.get(self.account)
+        if account is None or account.deleted:
+            raise errors.LoginFirst("this account was deleted; REGISTER or LOGIN with another")
+        return account
+
+
+@attrs.frozen
+class ChangePassword(OwnAccount):
+    """Replace the password hash ``old``, which was verified, by ``new``."""
+
+    old: str = attrs.field(repr=False)
+    new: str = attrs.field(repr=False)
+
+    def claims(self) -> Iterable[Claim]:
+        return (("account", self.account),)
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        if self.living(chat).password != self.old:
+            raise errors.WrongPassword("the password was changed meanwhile; try again with the new one")
+        return model.PasswordChanged(*stamp(), self.account, self.new, self.key)
+
+
+@attrs.frozen
+class Unregister(OwnAccount):
+    """Delete the account, whose password hash ``password`` was verified."""
+
+    password: str = attrs.field(repr=False)
+
+    def claims(self) -> Iterable[Claim]:
+        return (("account", self.account),)
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        if self.living(chat).password != self.password:
+            raise errors.WrongPassword("the password was changed meanwhile; try again with the new one")
+        return model.Unregistered(*stamp(), self.account, self.key)
+
+
+@attrs.frozen
+class Send(OwnAccount):
+    """Send ``text`` to the account called ``recipient``, whose mailbox holds at most ``mailbox`` unread messages."""
+
+    recipient: str
+    text: str = attrs.field(repr=False)
+    mailbox: int
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        sender = self.living(chat)
+        recipient = find_account(chat, self.recipient)
+        if len(recipient.unread) >= self.mailbox:
+            raise errors.OverLimit(f"{recipient.name} has {self.mailbox} unread messages; try again when some are read")
+        return model.Sent(*stamp(), sender.id, recipient.id, self.text, self.key)
+
+
+@attrs.frozen
+class Delete(OwnAccount):
+    """Delete messages that the account sent or received, all or none."""
+
+    messages: tuple[str, ...]
+
+    def claims(self) -> Iterable[Claim]:
+        return [("message", message) for message in self.messages]
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        self.living(chat)
+        for message in self.messages:
+            if chat.mine(self.account, message) is None:
+                raise errors.NotFound(f"no message {message[:40]} of yours; nothing was deleted; HISTORY shows the ids")
+        return model.Deleted(*stamp(), self.account, self.messages, self.key)
+
+
+@attrs.frozen
+class MarkRead(OwnAccount):
+    """Count messages as read by the account, to which they were sent."""
+
+    messages: tuple[str, ...]
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        self.living(chat)
+        return model.Read(*stamp(), self.account, self.messages, self.key)
+
+
+def find_account(chat: Chat, name: str) -> Account:
+    """The living account of that name; errors.NotFound if there is none."""
+    account = chat.account(name)
+    if account is None:
+        raise errors.NotFound(f"no account {name[:40]}; LIST shows the names")
+    return account
+
+
+def check_name_is_free(chat: Chat, name: str) -> None:
+    """Raise errors.NotAName or errors.NameTaken unless ``name`` may be registered now."""
+    if not is_name(name):
+        raise errors.NotAName(NAME_RULE)
+    if chat.account(name) is not None:
+        raise errors.NameTaken(f"the name {name} is taken; choose another")

@@ -1,0 +1,160 @@
+"""The chat as a set of operations: what any order of them makes."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist import model
+from chattwist.chat import KEY_LIFETIME, Chat, by_name, newest, place
+
+ACCOUNTS = ["a-1", "a-2", "b-1"]
+MESSAGES = [f"m-{n}" for n in range(1, 6)]
+
+
+def operations() -> st.SearchStrategy[model.AnyOperation]:
+    """Operations that contradict each other as only two halves of a cut cluster's can: shared names, keys, targets."""
+    at = st.integers(1, 40)
+    account = st.sampled_from(ACCOUNTS)
+    some = st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3).map(tuple)
+    key = st.sampled_from(["", "k1", "k2"])
+    return st.one_of(
+        st.builds(model.Registered, account, at, st.sampled_from(["bob", "Bob", "eve"]), st.just("hash"), key),
+        st.builds(model.PasswordChanged, st.sampled_from(["p-1", "p-2"]), at, account, st.sampled_from("xy"), key),
+        st.builds(model.Unregistered, st.sampled_from(["u-1", "u-2"]), at, account, key),
+        st.builds(model.Sent, st.sampled_from(MESSAGES), at, account, account, st.just("hi"), key),
+        st.builds(model.Deleted, st.sampled_from(["d-1", "d-2"]), at, account, some, key),
+        st.builds(model.Read, st.sampled_from(["r-1", "r-2"]), at, account, some, key),
+    )
+
+
+def unique(drawn: list[model.AnyOperation]) -> list[model.AnyOperation]:
+    """One operation an id, as origin stamps guarantee."""
+    return list({operation.id: operation for operation in drawn}.values())
+
+
+def made_of(given_operations: list[model.AnyOperation]) -> Chat:
+    """The chat that these make."""
+    chat = Chat()
+    for operation in given_operations:
+        chat.apply(operation)
+    return chat
+
+
+def seen(chat: Chat) -> object:
+    """All that anybody can see of a chat."""
+    accounts = {
+        account.id: (
+            account.shown,
+            account.password,
+            [message.id for message in account.messages],
+            list(account.unread),
+            account.unread_from,
+        )
+        for account in chat.accounts.values()
+        if account.registered or account.messages
+    }
+    pairs = {
+        (account.id, name): [[message.id for message in messages] for messages in chat.with_account(account, name) or []]
+        for account in chat.accounts.values()
+        for name in ("bob", "bob~2", "~bob", "eve", "~eve")
+        if account.registered and not account.deleted
+    }
+    keys = {(a, k): chat.done_before(a, k) for a in [*ACCOUNTS, by_name("bob"), by_name("eve")] for k in ("k1", "k2")}
+    former = {pair: sorted(found) for pair, found in pairs.items()}
+    return accounts, former, chat.names.page("", "", 9), chat.messages, keys, chat.latest
+
+
+class MergeTests(SynchronousTestCase):
+    """Replicas that hold the same operations show the same chat."""
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(operations(), max_size=24).map(unique), st.randoms(use_true_random=False))
+    def test_order_does_not_matter(self, drawn: list[model.AnyOperation], chance: random.Random) -> None:
+        """Merging is commutative: any order gives the same chat."""
+        shuffled = drawn[:]
+        chance.shuffle(shuffled)
+        self.assertEqual(seen(made_of(drawn)), seen(made_of(shuffled)))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(operations(), max_size=16).map(unique), st.randoms(use_true_random=False))
+    def test_repetition_does_not_matter(self, drawn: list[model.AnyOperation], chance: random.Random) -> None:
+        """Merging is idempotent: an operation may come again, at any time."""
+        again = drawn + chance.choices(drawn, k=len(drawn)) if drawn else drawn
+        self.assertEqual(seen(made_of(drawn)), seen(made_of(again)))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(operations(), max_size=24).map(unique), st.integers(0, 24), st.integers(0, 24))
+    def test_grouping_does_not_matter(self, drawn: list[model.AnyOperation], one: int, two: int) -> None:
+        """Merging is associative: three parts may be put together left or right first."""
+        first, second, third = drawn[:one], drawn[one : one + two], drawn[one + two :]
+        self.assertEqual(seen(made_of(first + second + third)), seen(made_of(second + third + first)))
+
+
+def two_accounts() -> Chat:
+    """Ann and Bob."""
+    return made_of([model.Registered("a-1", 1, "Ann", "h"), model.Registered("b-1", 2, "bob", "h")])
+
+
+class ChatTests(SynchronousTestCase):
+    """What the operations mean, one at a time."""
+
+    def test_a_deletion_that_comes_first_holds(self) -> None:
+        """A message whose deletion is known already never appears."""
+        chat = two_accounts()
+        chat.apply(model.Deleted("d-1", 9, "a-1", ("m-1",)))
+        chat.apply(model.Sent("m-1", 5, "a-1", "b-1", "hi"))
+        self.assertEqual((chat.messages, chat.accounts["b-1"].unread), ({}, {}))
+
+    def test_a_new_account_inherits_nothing(self) -> None:
+        """Deleted, an account is shown as ~name; a new one of its name has neither its messages nor its place in them."""
+        chat = two_accounts()
+        chat.apply(model.Sent("m-1", 5, "a-1", "b-1", "hi"))
+        chat.apply(model.Unregistered("u-1", 6, "b-1"))
+        chat.apply(model.Registered("c-1", 7, "Bob", "h"))
+        ann, new = chat.accounts["a-1"], chat.account("bob")
+        assert new is not None
+        self.assertEqual((new.id, new.messages, new.unread), ("c-1", [], {}))
+        self.assertEqual(chat.accounts[ann.messages[0].recipient].shown, "~bob")
+        self.assertEqual(chat.with_account(ann, "bob"), [])
+        self.assertEqual(chat.with_account(ann, "~BOB"), [ann.messages])
+
+    def test_the_earlier_account_keeps_the_name(self) -> None:
+        """Of two accounts with one name the earlier keeps it, and the other has it again once the earlier is deleted."""
+        chat = two_accounts()
+        chat.apply(model.Registered("c-1", 1, "BOB", "h"))
+        self.assertEqual([chat.accounts[a].name for a in ("b-1", "c-1")], ["bob~2", "BOB"])
+        chat.apply(model.Unregistered("u-1", 6, "c-1"))
+        self.assertEqual(chat.accounts["b-1"].name, "bob")
+
+    def test_unread_are_listed_by_age_whatever_their_order(self) -> None:
+        """The newest unread messages are those sent last, also when an older one gets known late."""
+        chat = two_accounts()
+        for n, at in ((1, 50), (2, 70), (3, 60)):
+            chat.apply(model.Sent(f"m-{n}", at, "a-1", "b-1", "hi"))
+        found = chat.newest_unread(chat.accounts["b-1"], 2)
+        self.assertEqual([message.id for message in found], ["m-3", "m-2"])
+
+    def test_pages_of_history_join_without_gap_or_repetition(self) -> None:
+        """Going back page by page shows each message once."""
+        chat = two_accounts()
+        sent = [model.Sent(f"m-{n}", 10 + n, "a-1", "b-1", "hi") for n in range(10)]
+        for message in sent:
+            chat.apply(message)
+        pages: list[model.Sent] = []
+        more, before = True, None
+        while more:
+            page, more = newest([chat.accounts["a-1"].messages], 3, before)
+            pages, before = page + pages, place(page[0])
+        self.assertEqual(pages, sent)
+
+    def test_a_retry_key_is_remembered_for_a_day(self) -> None:
+        """A retry key is known for 24 hours and then forgotten, so that keys do not fill the memory."""
+        chat = two_accounts()
+        message = model.Sent("m-1", 1000, "a-1", "b-1", "hi", "key")
+        chat.apply(message)
+        chat.forget_keys(1000 + KEY_LIFETIME)
+        self.assertIs(chat.done_before("a-1", "key"), message)
+        chat.forget_keys(1001 + KEY_LIFETIME)
+        self.assertIsNone(chat.done_before("a-1", "key"))
