@@ -11,13 +11,17 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 SHELL = {  # the modules that may import Twisted; all others are pure
+    "chattwist.commits",
     "chattwist.daemon",
+    "chattwist.logins",
     "chattwist.passwords",
     "chattwist.replica",
     "chattwist.tap",
     "chattwist.protocol.server",
     "chattwist.replication.channel",
     "chattwist.replication.heartbeat",
+    "chattwist.store.salvage",
+    "chattwist.store.store",
     "chattwist.store.writer",
 }
 CORE = ["errors", "model", "names", "chat", "requests"]  # each may import those before it
