@@ -1,0 +1,156 @@
+"""The store in a running server: commits in a thread of their own, compaction in a process of its own."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chattwist.errors import StoreError
+from chattwist.model import AnyOperation
+from chattwist.store.files import remove, snapshot_name, temporary_name
+from chattwist.store.store import Store
+
+log = Logger()
+
+Done = Callable[[BaseException | None], object]
+
+
+class Writer:
+    """Commits operations to a loaded store, and keeps it compact, without making the reactor wait for the disk."""
+
+    def __init__(self, store: Store, reactor: Any) -> None:
+        self._store = store
+        self._reactor = reactor
+        self._queue: SimpleQueue[tuple[Sequence[AnyOperation], Done] | None] = SimpleQueue()
+        self._running = False
+        self._tried = store.closed  # the newest journal for which compaction was tried
+        self._compaction: Compaction | None = None
+        self._busy: set[Deferred[None]] = set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._running = True
+        self._in_thread("store", self._work)
+
+    def commit(self, operations: Sequence[AnyOperation], done: Done) -> None:
+        """Append, in the order of the calls; ``done`` is then called once, with None or what Store.append raised."""
+        if self._running:
+            self._queue.put((operations, done))
+        else:
+            self._reactor.callFromThread(done, StoreError("the store is closed; nothing was recorded"))
+
+    def stop(self) -> Deferred[None]:
+        """Finish the commits that were given, end a compaction, close the store; fires when all of it is done."""
+        if self._running:
+            self._running = False
+            self._queue.put(None)
+            if self._compaction is not None:
+                self._compaction.kill()
+        return DeferredList(list(self._busy)).addCallback(lambda _: self._store.close())
+
+    # -- in the thread of the store
+
+    def _work(self) -> None:
+        while (commit := self._queue.get()) is not None:
+            operations, done = commit
+            self._reactor.callFromThread(self._committed, done, self._append(operations), self._store.closed)
+
+    def _append(self, operations: Sequence[AnyOperation]) -> BaseException | None:
+        try:
+            self._store.append(operations)
+        except BaseException as error:  # whatever it is, it is for the one who waits for ``done``
+            return error
+        return None
+
+    # -- in the reactor
+
+    def _committed(self, done: Done, error: BaseException | None, closed: int) -> None:
+        if closed > self._tried and self._running and self._compaction is None:
+            self._tried = closed
+            self._compact(closed)
+        done(error)
+
+    def _compact(self, upto: int) -> None:
+        self._compaction = compaction = Compaction()
+        self._track(compaction.ended.addCallback(self._compacted))
+        compaction.spawn(self._reactor, self._store.disk.path, upto)
+
+    def _compacted(self, problem: str) -> None:
+        assert self._compaction is not None
+        leftover, self._compaction = self._compaction.temporary, None
+        if not self._running:
+            return
+        if problem:
+            log.error("compaction failed, it is tried again later: {problem}", problem=problem)
+        self._in_thread("cleanup", lambda: self._clean(leftover))
+
+    def _clean(self, leftover: str) -> None:
+        try:
+            remove(self._store.disk, [leftover])
+            self._store.remove_covered()
+        except OSError:
+            log.failure("old files in {path} could not be removed", path=self._store.disk.path)
+
+    def _in_thread(self, name: str, work: Callable[[], None]) -> None:
+        ended: Deferred[None] = Deferred()
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._reactor.callFromThread(ended.callback, None)
+
+        self._track(ended)
+        Thread(target=run, name=f"chattwist-{name}", daemon=True).start()
+
+    def _track(self, ended: Deferred[None]) -> None:
+        self._busy.add(ended)
+        ended.addBoth(lambda _: self._busy.discard(ended))
+
+
+class Compaction(ProcessProtocol):
+    """The process that writes a snapshot; ``ended`` fires with what went wrong, or with the empty string.
+
+    ``temporary`` is the file that it leaves behind if it is killed.
+    """
+
+    def __init__(self) -> None:
+        self.ended: Deferred[Any] = Deferred()
+        self.temporary = ""
+        self._said = b""
+
+    def spawn(self, reactor: Any, directory: str, upto: int) -> None:
+        """Start it. It finds the modules that this process found, wherever that was started."""
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        command = [sys.executable, "-P", "-m", "chattwist.store.snapshot", directory, str(upto)]
+        try:
+            child = reactor.spawnProcess(self, sys.executable, command, {**os.environ, "PYTHONPATH": path}, directory)
+        except OSError as error:
+            self.ended.callback(f"it cannot be started: {error.strerror}")
+        else:
+            self.temporary = temporary_name(snapshot_name(upto), child.pid)
+
+    def kill(self) -> None:
+        """End it; all that it did so far is lost."""
+        try:
+            if self.transport is not None:
+                self.transport.signalProcess("TERM")
+        except ProcessExitedAlready:
+            pass
+
+    def errReceived(self, data: bytes) -> None:
+        """Keep the end of what it says."""
+        self._said = (self._said + data)[-2000:]
+
+    def processEnded(self, reason: Failure) -> None:
+        """Tell how it went."""
+        fine = isinstance(reason.value, ProcessDone)
+        self.ended.callback("" if fine else self._said.decode(errors="replace").strip() or reason.getErrorMessage())
