@@ -4,6 +4,8 @@ All names are plain names in one directory. What an error means is for the calle
 chattwist.store.files): these calls raise OSError as it comes.
 """
 
+# ruff: noqa: N805  # the methods of a zope interface have no self
+
 import fcntl
 import os
 from collections.abc import Iterator

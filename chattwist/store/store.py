@@ -110,7 +110,7 @@ class Store:
         with explained(file.name):
             handle = self.disk.open(file.name)
             if file.torn:
-                self._cut_off_torn(file, handle)
+                self._cut_off_torn(file, handle)  # made durable together with what follows
             self._rewrite_last_line(file, handle)
         number = self._history.found.journals[-1]
         journal = Journal(self.disk, number, handle, file.end, file.crc, file.unfinished)
@@ -130,7 +130,6 @@ class Store:
         except (DiskFull, DiskFailed) as error:
             log.warn("no copy is kept of a torn record: {error}", error=error)
         self.disk.truncate(handle, file.end)
-        sync(self.disk, handle, file.name)
         log.warn("{name}: cut off a torn record, {size} bytes at {offset}; it had not been acknowledged",
                  name=file.name, size=file.torn, offset=file.end)  # fmt: skip
 
