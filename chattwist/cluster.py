@@ -46,7 +46,8 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     login_deadline: Seconds = 600.0  # connected without logging in
     idle: Seconds = 604800.0  # logged in without sending a line
-    stalled: Seconds = 60.0  # not reading what waits for it
+    stalled: Seconds = 60.0  # not reading the replies that wait for it
+    behind: Seconds = 2.0  # not reading while more messages arrive for it than ``limits.output`` holds
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: Count = 20_000
     connections_per_address: Count = 15_000
     mailbox: Count = 1_000_000  # unread messages of an account
-    output: Count = 262_144  # bytes of events that wait for a slow reader
+    output: Count = 65_536  # bytes of events that are written ahead of a slow reader
     bcrypt_cost: Cost = 12
     password_queue: Count = 300  # password hashes that wait for a thread
 

@@ -1,7 +1,7 @@
 """From requests to committed operations: one commit at a time, and all that comes meanwhile shares the next one."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -13,13 +13,14 @@ from chattwist.requests import Claim, Request
 
 MOST_OPERATIONS = 2000  # in one commit: bounds a journal record, and how long the reactor is busy with one
 
-Taken = tuple[model.AnyOperation, Done]
+Taken: TypeAlias = tuple[model.AnyOperation, Done]
+Answer: TypeAlias = tuple[object, Done]
 
 
 class Journal(Protocol):
     """Where operations become durable."""
 
-    def commit(self, operations: Sequence[model.AnyOperation], done: Callable[[Exception | None], None]) -> None:
+    def commit(self, operations: Sequence[model.AnyOperation], done: Callable[[BaseException | None], None]) -> None:
         """Write and fsync; then ``done(None)``, or with errors.DiskFull or errors.DiskFailed."""
 
 
@@ -37,7 +38,7 @@ class Commits:
         journal: Journal,
         took: Callable[[model.AnyOperation], Committed],
         again: Callable[[model.AnyOperation], Committed],
-        failed: Callable[[Exception], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         """``now`` gives microseconds since 1970; ``took`` applies an operation that is durable and gives its result, ``again`` gives
         the result of one that was done before; ``failed`` is told that the disk is broken."""
@@ -46,6 +47,7 @@ class Commits:
         self._waiting: list[tuple[Request | None, Done]] = []
         self._busy = False
         self._broken = False
+        self.refusal: errors.ChatError | None = None  # why nothing can be committed now
 
     def submit(self, request: Request, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)`` is called once, later."""
@@ -66,7 +68,10 @@ class Commits:
 
     def _commit(self) -> None:
         waiting, self._waiting = self._waiting[:MOST_OPERATIONS], self._waiting[MOST_OPERATIONS:]
-        mark, taken, answers, later = self._stamps.mark(), [], [], []
+        mark = self._stamps.mark()
+        taken: list[Taken] = []
+        answers: list[Answer] = []
+        later: list[tuple[Request | None, Done]] = []
         claimed: set[Claim] = set()
         self._chat.forget_keys(self._now())
         for request, done in waiting:
@@ -88,6 +93,8 @@ class Commits:
             return None
         if self._broken:
             return errors.NoSpace("this replica's disk failed and it is stopping; connect again soon")
+        if self.refusal is not None:
+            return self.refusal
         first = self._chat.done_before(request.owner, request.key) if request.key else None
         if first is not None:
             return self._again(first)
@@ -102,11 +109,11 @@ class Commits:
     def _stamp(self) -> tuple[str, int]:
         return self._stamps.next(self._now(), self._chat.latest)
 
-    def _write(self, mark: tuple[int, int], taken: list[Taken], answers: list[tuple[object, Done]]) -> None:
+    def _write(self, mark: tuple[int, int], taken: list[Taken], answers: list[Answer]) -> None:
         if not taken:
             return self._finish(answers)
 
-        def written(failure: Exception | None) -> None:
+        def written(failure: BaseException | None) -> None:
             if failure is not None:
                 answers[:0] = self._not_written(failure, mark, taken)
                 return self._finish(answers)
@@ -116,7 +123,7 @@ class Commits:
 
         self._journal.commit([operation for operation, _ in taken], written)
 
-    def _not_written(self, failure: Exception, mark: tuple[int, int], taken: list[Taken]) -> list[tuple[object, Done]]:
+    def _not_written(self, failure: BaseException, mark: tuple[int, int], taken: list[Taken]) -> list[Answer]:
         error: errors.ChatError
         if isinstance(failure, errors.DiskFull):
             self._stamps.back_to(mark)
@@ -127,7 +134,7 @@ class Commits:
             error = errors.OutcomeUnknown("the disk failed, it may or may not be recorded; ask again with the same retry key")
         return [(error, done) for _, done in taken]
 
-    def _finish(self, answers: list[tuple[object, Done]]) -> None:
+    def _finish(self, answers: list[Answer]) -> None:
         for result, done in answers:
             self._answer(done, result)
         self._busy = bool(self._waiting)

@@ -81,6 +81,8 @@ class Logins:
     async def _login(self, session: Session, name: str, password: str, takeover: bool) -> Account:
         account, hashed = await self._verified(name, password, session.address)
         await self._settled()  # so that what this account read in a session that just ended counts as read
+        if self._commits.refusal is not None:
+            raise self._commits.refusal
         if account.deleted or account.password != hashed:
             raise errors.WrongPassword("wrong name or password")
         self._online.enter(session, account, takeover)

@@ -20,12 +20,11 @@ from chattwist.logins import Logins
 from chattwist.online import Online
 from chattwist.passwords import PasswordThreads
 from chattwist.protocol.backend import Committed, Done, ReplicaStatus, Status
-from chattwist.protocol.messages import message_line
 from chattwist.protocol.server import Clients
 from chattwist.protocol.session import Session
 from chattwist.requests import Request
-from chattwist.store.disk import open_directory
-from chattwist.store.files import Store
+from chattwist.store.disk import Disk
+from chattwist.store.store import Store
 from chattwist.store.writer import Writer
 
 
@@ -45,20 +44,24 @@ class Replica:
         address: Address,
         chat: Chat,
         journal: Journal,
+        threads: PasswordThreads,
         reactor: Any,
-        disk_failed: Callable[[Exception], None],
+        disk_failed: Callable[[BaseException], None],
+        origin: str,
+        now: Callable[[], int] = microseconds,
     ) -> None:
+        """``chat`` holds what ``journal`` does; ``origin`` is new at each start; ``now`` gives microseconds since 1970."""
         self.chat = chat
         self.name = str(address.port)
         self.mailbox = cluster.limits.mailbox
         self._cluster, self._address, self._reactor = cluster, address, reactor
         self._online = Online()
-        stamps = model.Stamps(model.new_origin())
         self._commits = Commits(
-            reactor, chat, stamps, microseconds, journal, took=self._take, again=self._again, failed=disk_failed
+            reactor, chat, model.Stamps(origin), now, journal, took=self._take, again=self._again, failed=disk_failed
         )
-        self._threads = PasswordThreads(reactor, cluster.limits.password_queue)
-        logins = Logins(reactor, chat, self._commits, self._online, self._threads, cluster.limits.bcrypt_cost)
+        if cluster.mode == "majority" and 2 * self._disks() <= len(cluster.replicas):
+            self._commits.refusal = errors.NoPrimary("no majority of the replicas is here, so nothing was recorded; try again")
+        logins = Logins(reactor, chat, self._commits, self._online, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
         self.change_password, self.unregister = logins.change_password, logins.unregister
         self.logout = self._online.leave
@@ -109,7 +112,9 @@ class Replica:
 
     def _push(self, message: model.Sent) -> bool:
         session = self._online.sessions.get(message.recipient)
-        return session is not None and session.push(message, f"MSG {message_line(self.chat, message)}")
+        if session is not None:
+            session.push(message)
+        return session is not None
 
     def _sessions_that_saw(self, operation: model.Deleted) -> list[tuple[Session, str]]:
         """The other parties' sessions, each with a message that was shown there."""
@@ -127,10 +132,6 @@ class Replica:
         self._commits.when_settled(lambda: done.callback(None))
         return done
 
-    def stop(self) -> None:
-        """End the threads."""
-        self._threads.stop()
-
 
 class ReplicaService(Service):
     """A replica with its disk and its clients, from start to stop."""
@@ -146,10 +147,13 @@ class ReplicaService(Service):
 
     def startService(self) -> None:
         """Load what is on disk, then listen; errors.StartError where one of them can't be done."""
-        store = Store.open(open_directory(self._directory), salvage=self._salvage)
+        store = Store.open(Disk(self._directory), salvage=self._salvage)
         chat = load(store)
         self._writer = Writer(store, self._reactor)
-        self._replica = Replica(self._cluster, self._address, chat, self._writer, self._reactor, self._disk_failed)
+        self._threads = PasswordThreads(self._reactor, self._cluster.limits.password_queue)
+        self._replica = Replica(
+            self._cluster, self._address, chat, self._writer, self._threads, self._reactor, self._disk_failed, model.new_origin()
+        )
         self._clients = Clients(self._replica, self._cluster, self._reactor)
         self._listen()
         self._writer.start()
@@ -171,7 +175,7 @@ class ReplicaService(Service):
         self._clients.stop_taking_lines()
         await self._replica.settled()
         await self._clients.say_goodbye("this replica is stopping; connect again soon, or to another replica")
-        self._replica.stop()
+        self._threads.stop()
         await self._writer.stop()
         self.log.info("replica {port} stopped", port=self._address.port)
 
@@ -180,7 +184,7 @@ class ReplicaService(Service):
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
-    def _disk_failed(self, failure: Exception) -> None:
+    def _disk_failed(self, failure: BaseException) -> None:
         """End the process (R9): what the disk holds is not known any more, and reading it anew is the way to find out."""
         self.log.critical("replica {port} ends, its disk failed: {failure}", port=self._address.port, failure=failure)
         end_process_with_status(1)

@@ -87,14 +87,19 @@ class Backend(Protocol):
 class Sink(Protocol):
     """The connection that a session writes to."""
 
-    telnet: bool
-    ending: bytes
+    @property
+    def telnet(self) -> bool:
+        """Whether the peer is known to be a telnet client."""
+
+    @property
+    def ending(self) -> bytes:
+        """How lines to this client end."""
 
     def write(self, data: bytes) -> None:
         """Send bytes; session.drained() is called once all that was written has gone out."""
 
     def push(self, data: bytes) -> bool:
-        """Send an event, or end the connection and give False when too many wait for a peer that does not read."""
+        """Send an event; or, while too many wait for a peer that does not read, don't and give False."""
 
     def hide_input(self) -> None:
         """A password prompt comes next: a telnet peer stops echoing."""

@@ -4,9 +4,10 @@ import socket
 from collections import Counter
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPullProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPullProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,7 +27,7 @@ CLOSING = 421
 class Client(Protocol):
     """One connection. It is its own producer so that the transport says when all that was written has gone out."""
 
-    transport: ITCPTransport
+    transport: Connection
 
     def __init__(self, clients: "Clients", address: str) -> None:
         self.address = address
@@ -35,6 +36,7 @@ class Client(Protocol):
         self._session = Session(clients.backend, self, address)
         self._unsent = 0  # bytes written since all had gone out
         self._events = 0  # those of them that are events
+        self._behind: float | None = None  # since when events are refused because of those
         self._since = self._known = clients.now()  # when it last sent or read something; when it was last seen logged in
         self._pumping = self._paused = self._input_ended = self._closing = False
 
@@ -80,6 +82,7 @@ class Client(Protocol):
         if self._unsent:
             self._since = self._clients.now()
         self._unsent = self._events = 0
+        self._behind = None
         if not self._closing:
             self._session.drained()
             self._pump()
@@ -154,8 +157,7 @@ class Client(Protocol):
         if self._closing:
             return False
         if self._events + len(data) > self._clients.cluster.limits.output:
-            self._clients.log.info("{peer} does not read what arrives for it: ended", peer=self._session.address)
-            self._abort()
+            self._behind = self._clients.now() if self._behind is None else self._behind
             return False
         self._events += len(data)
         self.write(data)
@@ -202,7 +204,8 @@ class Client(Protocol):
             if waited > LINGER:
                 self._abort()
         elif self._unsent:
-            if waited > timings.stalled:
+            if waited > timings.stalled or (self._behind is not None and now - self._behind > timings.behind):
+                self._clients.log.info("{peer} does not read: ended, what it missed stays unread", peer=self.address)
                 self._abort()
         elif self._session.account is None:
             if now - self._known > timings.login_deadline and self._session.idle:
@@ -244,7 +247,7 @@ class Clients(Factory):
         if self._sweep.running:
             self._sweep.stop()
 
-    def buildProtocol(self, addr: IAddress) -> Protocol:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A client, or where there are too many, one that is turned away."""
         host = str(getattr(addr, "host", ""))
         limits = self.cluster.limits
@@ -262,7 +265,8 @@ class Clients(Factory):
         """End all connections; fires when all are gone, a client that does not close its side after LINGER seconds."""
         for client in list(self._connections):
             client.say_goodbye(text)
-        self._all_gone = gone = Deferred()
+        gone: Deferred[None] = Deferred()
+        self._all_gone = gone
         self._tell_if_all_gone(gone)
         return gone
 

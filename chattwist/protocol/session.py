@@ -8,14 +8,16 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from chattwist import errors, model
-from chattwist.chat import Account
+from chattwist.chat import Account, Place, place, position
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend, Committed, Done, Sink
 from chattwist.protocol.commands import COMMANDS, Command
+from chattwist.protocol.messages import message_line
 from chattwist.protocol.telnet import Line, Problem
 from chattwist.requests import MarkRead
 
 MOST_RUNNING = 64  # SENDs of one session that may be under way
+MOST_MARKED = 1000  # messages that one operation marks as read: bounds its size
 MOST_SHOWN = 4096  # newest messages of which a session remembers that they were shown to it
 
 Then: TypeAlias = "Callable[[Call, str], None]"
@@ -94,7 +96,7 @@ class Session:
     """What the server knows about one connection's user."""
 
     __slots__ = (
-        "_alone", "_asked", "_calls", "_held", "_leaving", "_marking", "_out", "_pushed", "_reading", "_shown",
+        "_alone", "_asked", "_behind", "_calls", "_held", "_leaving", "_marking", "_out", "_pushed", "_reading", "_shown",
         "account", "address", "backend", "closed", "sink",
     )  # fmt: skip
 
@@ -114,6 +116,7 @@ class Session:
         self._out = 0  # how many of those have gone out
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet gone out
         self._shown: dict[str, None] = {}
+        self._behind: Place | None = None  # the first message that was not pushed because the client is behind in reading
 
     # -- lines in
 
@@ -227,13 +230,29 @@ class Session:
 
     # -- messages
 
-    def push(self, message: model.Sent, line: str) -> bool:
-        """Push a message that arrived, as an event line; gives whether it was."""
-        if not self.event(line):
+    def push(self, message: model.Sent) -> None:
+        """Push a message that arrived; while the client is behind in reading, that waits in the mailbox."""
+        if self._behind is None and not self._try_to_push(message):
+            self._behind = place(message)
+
+    def _try_to_push(self, message: model.Sent) -> bool:
+        if not self.event(f"MSG {message_line(self.backend.chat, message)}"):
             return False
         self._pushed.append(message.id)
         self.show([message.id])
         return True
+
+    def _catch_up(self) -> None:
+        """All went out: push what arrived meanwhile, as much of it as goes."""
+        account, start = self.account, self._behind
+        if account is None or start is None:
+            return
+        self._behind = None
+        for index in range(position(account.messages, start), len(account.messages)):
+            message = account.messages[index]
+            if message.id in account.unread and not self._try_to_push(message):
+                self._behind = place(message)
+                return
 
     def event(self, text: str) -> bool:
         """Write an event between two replies."""
@@ -253,6 +272,7 @@ class Session:
     def drained(self) -> None:
         """All that was written has gone out."""
         self._out = len(self._pushed)
+        self._catch_up()
         if self._reading is not None:
             (key, ids), self._reading = self._reading, None
             self._mark(ids, key)
@@ -264,7 +284,8 @@ class Session:
     def _count_as_read(self) -> None:
         if self._out:
             ids, self._pushed, self._out = tuple(self._pushed[: self._out]), self._pushed[self._out :], 0
-            self._mark(ids, "")
+            for start in range(0, len(ids), MOST_MARKED):
+                self._mark(ids[start : start + MOST_MARKED], "")
 
     def _mark(self, ids: tuple[str, ...], key: str) -> None:
         account = self.account
@@ -301,7 +322,7 @@ class Session:
 
     def _forget(self) -> None:
         self.account = None
-        self._pushed, self._out, self._reading, self._shown = [], 0, None, {}
+        self._pushed, self._out, self._reading, self._shown, self._behind = [], 0, None, {}, None
 
     def leave(self) -> None:
         """QUIT: what follows is not read any more, and once it is answered the connection ends."""

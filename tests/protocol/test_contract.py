@@ -1,0 +1,65 @@
+"""PROTOCOL.txt and the code say the same."""
+
+import re
+from importlib.resources import files
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist import errors
+from chattwist.protocol import accounts, information, messages, server
+from chattwist.protocol.commands import COMMANDS, MUTATION
+
+TEXT = (files("chattwist.protocol") / "PROTOCOL.txt").read_text()
+GENERAL = {421, 450, 500, 501, 503, 530, 554}
+
+
+def sections() -> dict[str, str]:
+    """The text about each command, by its verb."""
+    parts = re.split(r"^([A-Z]{3,})(?= |$)", TEXT, flags=re.MULTILINE)
+    return {verb: re.split(r"\n\n\n|\n331 means", body)[0] for verb, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def codes(text: str) -> set[int]:
+    """The codes at the beginnings of lines."""
+    return {int(code) for code in re.findall(r"^(\d{3})[ -]", text, flags=re.MULTILINE)}
+
+
+def sent_by_the_code() -> set[int]:
+    """Every code in an error, or given to a reply."""
+    found = {error.code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.ChatError)}
+    for module in (accounts, information, messages, server):
+        source = (files("chattwist.protocol") / f"{module.__name__.split('.')[-1]}.py").read_text()
+        found |= {int(code) for code in re.findall(r"reply\((\d{3}),", source)}
+    return found | {331, server.CLOSING}
+
+
+class ContractTests(SynchronousTestCase):
+    """A client's author needs to read only that file."""
+
+    def test_verbs(self) -> None:
+        """The file has a section for each command that there is, and no other."""
+        self.assertEqual(set(sections()), set(COMMANDS))
+
+    def test_usage(self) -> None:
+        """Each section begins with the usage that HELP shows."""
+        for verb, body in sections().items():
+            usage = re.sub(r"[<>]", "", verb + body.split("\n", 1)[0])
+            self.assertEqual(usage, COMMANDS[verb].usage)
+
+    def test_codes_of_each_command(self) -> None:
+        """A section lists the command's own replies, the same as HELP does but for the general errors."""
+        for verb, body in sections().items():
+            table = set(COMMANDS[verb].codes) - set(MUTATION)
+            self.assertEqual(codes(body) - GENERAL, table - GENERAL, verb)
+
+    def test_all_codes(self) -> None:
+        """Every code that the server can send stands in the file, and every code in the file can be sent."""
+        self.assertEqual(codes(TEXT), sent_by_the_code())
+
+    def test_events(self) -> None:
+        """Every event that is sent stands in the file."""
+        sent = set()
+        for path in (*files("chattwist").iterdir(), *files("chattwist.protocol").iterdir()):
+            if path.name.endswith(".py"):
+                sent |= set(re.findall(r"""(?:event\(f?"|b"\* )([A-Z]{3,})""", path.read_text()))
+        self.assertEqual(set(re.findall(r"^\* ([A-Z]+)", TEXT, flags=re.MULTILINE)), sent)

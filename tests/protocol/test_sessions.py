@@ -1,0 +1,308 @@
+"""What a session keeps to over time: order, read marks, half-close, slow readers, deadlines, a disk that fails."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist.cluster import Limits, Timings
+from chattwist.errors import DiskFailed, DiskFull
+from tests.wire import Connection, World
+
+PASSWORD = "password"
+
+
+def logged_in(world: World, name: str) -> Connection:
+    """A client that registered."""
+    connection = world.connect(name)
+    connection.send(f"REGISTER {name} {PASSWORD}\n".encode())
+    assert b"230 " in connection.received()
+    return connection
+
+
+def replies(connection: Connection) -> list[str]:
+    """The lines that came, but for events."""
+    return [line for line in connection.received().decode().splitlines() if not line.startswith("* ")]
+
+
+class OrderTests(SynchronousTestCase):
+    """Each command has one reply, in the order of the commands."""
+
+    def test_pipelined_and_half_closed(self) -> None:
+        """500 commands sent at once with a half-close are all answered, in order; then the server closes."""
+        world = World()
+        logged_in(world, "bob")
+        ann = logged_in(world, "ann")
+        lines = [f"@{n} {'SEND bob hi' if n % 3 else 'NOOP' if n % 2 else 'HISTORY 1'}" for n in range(500)]
+        ann.send("\n".join([*lines, ""]).encode())
+        ann.half_close()
+        world.run()
+        last = [line for line in replies(ann) if line.split(" ")[1].isdigit()]
+        self.assertEqual([line.split(" ")[0] for line in last], [f"@{n}" for n in range(500)])
+        self.assertTrue(ann.transport.closed)
+
+    def test_sends_of_one_client_share_commits(self) -> None:
+        """Pipelined SENDs wait for the disk together, not one after the other."""
+        world = World()
+        ann = logged_in(world, "ann")
+        before = world.journal.commits
+        ann.send(b"SEND ann hi\n" * 50)
+        self.assertEqual(len(replies(ann)), 50)
+        self.assertEqual(world.journal.commits - before, 1)
+
+    def test_a_command_behind_sends_sees_them(self) -> None:
+        """A session reads its own writes: HISTORY behind a SEND shows it."""
+        world = World()
+        logged_in(world, "bob")
+        ann = logged_in(world, "ann")
+        world.journal.held = True
+        ann.send(b"SEND bob hi\nSEND nobody hi\nHISTORY bob\n")
+        self.assertEqual(replies(ann), [])
+        world.journal.held = False
+        world.run()
+        self.assertEqual([line[:3] for line in replies(ann)], ["250", "550", "213", "213"])
+
+    def test_the_transport_is_paused_while_commands_wait(self) -> None:
+        """What cannot be begun yet is not read from the network: memory stays bounded."""
+        world = World()
+        ann = logged_in(world, "ann")
+        world.journal.held = True
+        ann.send(b"DELETE x-1\nNOOP\nNOOP\n")
+        ann.send(b"SEND ann hi\n" * 100)
+        self.assertFalse(ann.transport.reading)
+        world.journal.held = False
+        world.run()
+        self.assertTrue(ann.transport.reading)
+        self.assertEqual(len(replies(ann)), 103)
+
+    def test_a_line_without_its_end(self) -> None:
+        """A line cut off by the end of input is not taken as a command."""
+        world = World()
+        ann = world.connect("ann")
+        ann.received()
+        ann.send(b"NOOP\nNOOP")
+        ann.half_close()
+        self.assertEqual([line[:3] for line in replies(ann)], ["250", "500"])
+
+
+class ReadMarkTests(SynchronousTestCase):
+    """What counts as read."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.ann, self.bob = logged_in(self.world, "ann"), logged_in(self.world, "bob")
+
+    def unread_after(self) -> int:
+        """How many unread messages bob finds when he logs in on a new connection."""
+        again = self.world.connect("again")
+        again.send(f"TAKEOVER bob {PASSWORD}\n".encode())
+        return int(replies(again)[-1].split(" ")[2])
+
+    def test_a_push_is_unread_when_the_connection_breaks(self) -> None:
+        """Pushed, but no line came after it: unread."""
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.lose()
+        self.assertEqual(self.unread_after(), 1)
+
+    def test_a_push_is_read_once_a_line_follows(self) -> None:
+        """Any later line says that it was seen, also a bad one."""
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.send(b"what?\n")
+        self.bob.lose()
+        self.assertEqual(self.unread_after(), 0)
+
+    def test_a_push_is_read_at_quit(self) -> None:
+        """QUIT is a later line."""
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.send(b"QUIT\n")
+        self.assertEqual(self.unread_after(), 0)
+
+    def test_a_push_that_did_not_go_out_is_unread(self) -> None:
+        """What still waits in the server when the line comes was not seen."""
+        self.bob.transport.stuck = True
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.send(b"NOOP\n")
+        self.bob.lose()
+        self.assertEqual(self.unread_after(), 1)
+
+    def test_read_counts_once_its_text_has_gone_out(self) -> None:
+        """READ whose text never left the server marks nothing."""
+        self.bob.send(b"LOGOUT\n")
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.send(f"LOGIN bob {PASSWORD}\n".encode())
+        self.bob.transport.stuck = True
+        self.bob.send(b"READ\n")
+        self.bob.lose()
+        self.assertEqual(self.unread_after(), 1)
+
+    def test_a_mark_that_fails_is_tried_again(self) -> None:
+        """With a full disk marks are not lost in the session: the next line tries again."""
+        self.ann.send(b"SEND bob hi\n")
+        self.world.journal.failure = DiskFull("full")
+        self.bob.send(b"NOOP\n")
+        self.world.journal.failure = None
+        self.bob.send(b"NOOP\n")
+        self.bob.lose()
+        self.assertEqual(self.unread_after(), 0)
+
+
+class SlowReaderTests(SynchronousTestCase):
+    """A client that does not read costs nobody but itself."""
+
+    def flood(self) -> World:
+        """Bob does not read while Ann sends him 200 messages; ten of them are written ahead."""
+        world = World(Limits(bcrypt_cost=4, output=1800))
+        ann, bob = logged_in(world, "ann"), logged_in(world, "bob")
+        bob.transport.stuck = True
+        for _ in range(10):
+            ann.send(b"SEND bob %s\n" % (b"x" * 100) * 20)
+        self.assertEqual([line[:3] for line in replies(ann)], ["250"] * 200)
+        return world
+
+    def test_goes_on_where_it_was(self) -> None:
+        """Once it reads again it gets what it missed, each message once and in order; so does one that a burst was too much for."""
+        world = self.flood()
+        bob = world.connections["bob"]
+        bob.transport.stuck = False
+        world.run()
+        ids = [line.split()[2] for line in bob.received().decode().splitlines()]
+        self.assertEqual(ids, list(world.chat.messages))
+        self.assertEqual(len(ids), 200)
+
+    def test_ended_with_all_unread(self) -> None:
+        """It is ended once it has not read for a while though much waits; all messages stay unread."""
+        world = self.flood()
+        bob = world.connections["bob"]
+        world.clients.startFactory()
+        self.addCleanup(world.clients.stopFactory)
+        world.clock.pump([1] * 4)
+        self.assertTrue(bob.transport.aborted)
+        account = world.chat.account("bob")
+        assert account is not None
+        self.assertEqual(len(account.unread), 200)
+        self.assertEqual([a.name for a in world.replica.online()], ["ann"])
+
+    def test_replies_wait_too(self) -> None:
+        """While replies wait to be read no further command is taken."""
+        world = World()
+        ann = logged_in(world, "ann")
+        ann.send(b"SEND ann %s\n" % (b"x" * 8000) * 60)
+        ann.received()
+        ann.transport.stuck = True
+        ann.send(b"HISTORY 20\n" * 50)
+        self.assertFalse(ann.transport.reading)
+        ann.transport.stuck = False
+        world.run()
+        self.assertEqual(len(replies(ann)), 50 * 21)
+
+    def test_stalled(self) -> None:
+        """A client that leaves replies unread for too long is ended."""
+        world = World(timings=Timings(stalled=60))
+        ann = logged_in(world, "ann")
+        ann.transport.stuck = True
+        ann.send(b"NOOP\n")
+        world.clients.startFactory()
+        self.addCleanup(world.clients.stopFactory)
+        world.clock.pump([1] * 59)
+        self.assertFalse(ann.transport.aborted)
+        world.clock.pump([1] * 3)
+        self.assertTrue(ann.transport.aborted)
+
+
+class DeadlineTests(SynchronousTestCase):
+    """Connections that nobody uses end with a word."""
+
+    def setUp(self) -> None:
+        self.world = World(timings=Timings(login_deadline=10, idle=100))
+        self.world.clients.startFactory()
+        self.addCleanup(self.world.clients.stopFactory)
+
+    def wait(self, seconds: int) -> None:
+        """Time passes."""
+        for _ in range(seconds):
+            self.world.clock.advance(1)
+            self.world.run()
+
+    def test_nobody_logged_in(self) -> None:
+        """Without a login the connection ends, however busy it is."""
+        ann = self.world.connect("ann")
+        for _ in range(12):
+            ann.send(b"NOOP\n")
+            self.wait(1)
+        self.assertEqual(replies(ann)[-1][:3], "421")
+
+    def test_idle(self) -> None:
+        """A session that says nothing for long ends; one that says something now and then stays."""
+        ann, bob = logged_in(self.world, "ann"), logged_in(self.world, "bob")
+        for _ in range(4):
+            bob.send(b"NOOP\n")
+            self.wait(30)
+        self.assertEqual((replies(ann)[-1][:3], ann.transport.write_closed), ("421", True))
+        self.assertEqual(replies(bob)[-1][:3], "250")
+
+    def test_too_many(self) -> None:
+        """A connection too many is told so."""
+        world = World(Limits(connections=2))
+        world.connect("ann")
+        world.connect("bob")
+        self.assertEqual(world.connect("eve").received()[:4], b"421 ")
+        world.connections["ann"].lose()
+        self.assertEqual(world.connect("joe").received()[:4], b"220 ")
+
+    def test_goodbye(self) -> None:
+        """At shutdown everybody is told, and what comes then is not done."""
+        ann = logged_in(self.world, "ann")
+        self.world.clients.stop_taking_lines()
+        ann.send(b"SEND ann hi\n")
+        self.world.clients.say_goodbye("stopping")
+        self.assertEqual(ann.received(), b"421 stopping\n")
+        self.assertEqual(self.world.chat.messages, {})
+
+
+class DiskTests(SynchronousTestCase):
+    """A disk that does not take what it should."""
+
+    def test_full(self) -> None:
+        """452 to who wanted it recorded; reading goes on; nothing of it is there later; it works again once there is room."""
+        world = World()
+        ann = logged_in(world, "ann")
+        world.journal.failure = DiskFull("full")
+        ann.send(b"SEND ann lost\nHISTORY\n")
+        self.assertEqual([line[:3] for line in replies(ann)], ["452", "213"])
+        world.journal.failure = None
+        ann.send(b"SEND ann kept\n")
+        self.assertEqual(replies(ann), ["250 0rigin00-2 sent to ann, on 1 replicas"])
+
+    def test_failed(self) -> None:
+        """454 when nobody knows whether it is recorded; the replica is told to end, and records nothing more."""
+        world = World()
+        ann = logged_in(world, "ann")
+        world.journal.failure = DiskFailed("fsync")
+        ann.send(b"SEND ann lost\nSEND ann more\n")
+        self.assertEqual([line[:3] for line in replies(ann)], ["454", "454"])
+        self.assertEqual(len(world.failed), 1)
+        ann.send(b"SEND ann later\n")
+        self.assertEqual([line[:3] for line in replies(ann)], ["452"])
+
+
+class MajorityTests(SynchronousTestCase):
+    """In majority mode one replica of three is not enough."""
+
+    def test_alone(self) -> None:
+        """Neither mutations nor logins: 451, and nothing is recorded."""
+        world = World(mode="majority")
+        ann = world.connect("ann")
+        ann.received()
+        ann.send(b"REGISTER ann password\nLOGIN ann password\nLIST\n")
+        self.assertEqual([line[:3] for line in replies(ann)], ["451", "535", "212"])
+        self.assertEqual(world.journal.operations, [])
+
+
+class BugTests(SynchronousTestCase):
+    """A bug in a command."""
+
+    def test_internal_error(self) -> None:
+        """554, logged, and the connection goes on."""
+        world = World()
+        ann = logged_in(world, "ann")
+        self.patch(world.chat, "newest_unread", None)
+        ann.send(b"READ\nNOOP\n")
+        self.assertEqual([line[:3] for line in replies(ann)], ["554", "250"])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
