@@ -1,0 +1,46 @@
+"""Trying passwords gets slow, and locks nobody out."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist.attempts import ACCOUNT, ADDRESS, MOST_REMEMBERED, Attempts
+
+
+class AttemptsTests(SynchronousTestCase):
+    """How long the next try waits."""
+
+    def test_an_account_under_attack(self) -> None:
+        """From however many addresses: each try waits longer than the last, up to a few seconds, never for ever."""
+        attempts = Attempts()
+        waits = [attempts.wait("ann", f"10.0.0.{n}", 0.0) for n in range(20)]
+        self.assertEqual(waits[:6], [0, 0, 0, 0.25, 0.5, 1])
+        self.assertEqual(waits[-1], ACCOUNT.longest)
+
+    def test_an_address_that_tries_many(self) -> None:
+        """Different accounts from one address: it gets slow, others do not."""
+        attempts = Attempts()
+        waits = [attempts.wait(f"n{n}", "10.0.0.1", 0.0) for n in range(40)]
+        self.assertEqual((waits[0], waits[-1]), (0, ADDRESS.longest))
+        self.assertEqual(attempts.wait("ann", "10.0.0.2", 0.0), 0)
+
+    def test_success_forgets(self) -> None:
+        """Who gets it right starts afresh."""
+        attempts = Attempts()
+        for _ in range(5):
+            attempts.wait("ann", "a", 0.0)
+        attempts.succeeded("ann", "a")
+        self.assertEqual(attempts.wait("ann", "a", 0.0), 0)
+
+    def test_time_forgets(self) -> None:
+        """Failures are forgotten one by one."""
+        attempts = Attempts()
+        for _ in range(4):
+            attempts.wait("ann", "a", 0.0)
+        self.assertEqual(attempts.wait("ann", "a", 2 * ACCOUNT.forget), 0)
+
+    def test_memory_is_bounded(self) -> None:
+        """However many names are tried, only so many are remembered: the latest."""
+        attempts = Attempts()
+        for n in range(MOST_REMEMBERED + 100):
+            attempts.wait(f"n{n}", "a", 0.0)
+        self.assertEqual(len(attempts._accounts), MOST_REMEMBERED)
+        self.assertIn(f"n{MOST_REMEMBERED + 99}", attempts._accounts)

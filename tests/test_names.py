@@ -1,0 +1,42 @@
+"""Who has which name."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist.names import Names, fold, is_name
+
+
+class NameTests(SynchronousTestCase):
+    """Names and their order."""
+
+    def test_is_name(self) -> None:
+        """1 to 32 letters, digits, dots, underscores and minus signs, beginning with a letter."""
+        for name in ("a", "Z", "a" * 32, "a.b_c-9"):
+            self.assertTrue(is_name(name))
+        for name in ("", "1a", "a" * 33, "a b", "a\n", "ä", "~a", "-a", "a~2"):
+            self.assertFalse(is_name(name), name)
+
+    @given(st.lists(st.from_regex(r"[a-cA-C]{1,3}", fullmatch=True), unique_by=str.lower), st.from_regex(r"[a-cA-C]{0,2}", fullmatch=True),
+           st.integers(1, 5))  # fmt: skip
+    def test_pages(self, registered: list[str], prefix: str, size: int) -> None:
+        """Pages joined are all names that begin with the prefix, without case, in order, each once."""
+        names = Names()
+        for index, name in enumerate(registered):
+            names.add(name, (index, name))
+        found: list[str] = []
+        more, after = True, ""
+        while more:
+            page, more = names.page(prefix, after, size)
+            self.assertLessEqual(len(page), size)
+            found, after = found + page, page[-1] if page else ""
+        self.assertEqual(found, sorted((n for n in registered if fold(n).startswith(fold(prefix))), key=fold))
+
+    def test_claims(self) -> None:
+        """The earliest claim has the name, later ones a number behind it; a claim that ends moves the later ones up."""
+        names = Names()
+        names.add("bob", (2, "b"))
+        self.assertEqual(names.add("Bob", (1, "a")), [("a", ""), ("b", "~2")])
+        self.assertEqual((names.find("BOB"), names.find("bob~2"), len(names)), ("a", "b", 2))
+        self.assertEqual(names.remove("Bob", (1, "a")), [("b", "")])
+        self.assertEqual((names.find("bob"), names.find("bob~2"), len(names)), ("b", None, 1))

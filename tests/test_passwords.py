@@ -1,0 +1,46 @@
+"""Password hashes."""
+
+from threading import Event
+
+from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from chattwist.errors import TryLater
+from chattwist.passwords import PasswordThreads, hash_password, is_right, nobodys_hash
+
+
+class HashTests(SynchronousTestCase):
+    """What is kept of a password."""
+
+    def test_every_byte_counts(self) -> None:
+        """Long passwords and those with zero bytes are told apart, though bcrypt alone would not."""
+        for password, other in (("x" * 100, "x" * 99 + "y"), ("a\0b-secret", "a\0c-secret"), ("пароль-好👋", "пароль-好👌")):
+            hashed = hash_password(password, 4)
+            self.assertTrue(is_right(password, hashed))
+            self.assertFalse(is_right(other, hashed))
+
+    def test_nobodys_hash(self) -> None:
+        """What a wrong name is checked against is a hash of the same cost, which no password has."""
+        self.assertEqual(nobodys_hash(5)[:7], hash_password("password", 5)[:7])
+        self.assertFalse(is_right("password", nobodys_hash(4)))
+
+
+class ThreadTests(TestCase):
+    """Where hashes are made."""
+
+    def test_bounded(self) -> None:
+        """Only so many wait; one too many is told to try later, and there is room again afterwards."""
+        threads = PasswordThreads(reactor, 1)
+        self.addCleanup(threads.stop)
+        go = Event()
+        running = [threads.run(go.wait, 30) for _ in range(3)]
+        self.assertRaises(TryLater, threads.run, go.wait, 30)
+        go.set()
+        return gatherResults(running).addCallback(lambda _: threads.run(str, 1)).addCallback(self.assertEqual, "1")
+
+    def test_errors(self) -> None:
+        """A failure in the thread is the caller's."""
+        threads = PasswordThreads(reactor, 1)
+        self.addCleanup(threads.stop)
+        return self.assertFailure(threads.run(int, "x"), ValueError)
