@@ -54,6 +54,15 @@ def free_port() -> int:
             return port
 
 
+def end(process: "subprocess.Popen[str]") -> None:
+    """Kill a process if it still runs, and read no more from it: one that it left behind may have its pipes."""
+    process.kill()
+    process.wait()
+    for pipe in process.stdout, process.stderr:
+        if pipe is not None:
+            pipe.close()
+
+
 class ReplicaProcess(SynchronousTestCase):
     """A folder with the cluster file of one replica on a free port, and twistd to be run there.
 
@@ -82,8 +91,7 @@ class ReplicaProcess(SynchronousTestCase):
             pass_fds=[news],
         )
         os.close(news)
-        self.addCleanup(twistd.communicate)
-        self.addCleanup(twistd.kill)
+        self.addCleanup(end, twistd)
         return twistd
 
     def chatreplica(self, *options: str, daemon: bool = False, trouble: str = "") -> "subprocess.Popen[str]":
@@ -94,7 +102,7 @@ class ReplicaProcess(SynchronousTestCase):
 
     def assert_refused(self, twistd: "subprocess.Popen[str]", pattern: str) -> None:
         """The process ended with exit status 1 and one line on stderr."""
-        _, said = twistd.communicate()
+        _, said = twistd.communicate(timeout=60)
         self.assertEqual(twistd.returncode, 1, said)
         self.assertRegex(said, rf"\Achatreplica: .*{pattern}.*\n\Z")
 
@@ -169,7 +177,7 @@ class RefusalTests(ReplicaProcess):
     def test_trouble_at_the_start_of_a_daemon(self) -> None:
         """A daemon tells it whole, on the terminal that started it and in its log, before twistd's own words."""
         refused = self.chatreplica(daemon=True, trouble="StartError")
-        _, said = refused.communicate()
+        _, said = refused.communicate(timeout=60)
         self.assertEqual(refused.returncode, 1)
         self.assertEqual(said.splitlines()[0], "chatreplica: " + "é" * 99)
         self.assertNotIn("Traceback", said)
@@ -179,7 +187,7 @@ class RefusalTests(ReplicaProcess):
     def test_interrupted_at_the_start(self) -> None:
         """Ctrl-C while it reads its files ends it without a traceback."""
         interrupted = self.chatreplica(trouble="KeyboardInterrupt")
-        _, said = interrupted.communicate()
+        _, said = interrupted.communicate(timeout=60)
         self.assertEqual((interrupted.returncode, said), (130, ""))
 
 
@@ -191,7 +199,7 @@ class RunTests(ReplicaProcess):
         replica = self.chatreplica()
         self.assertEqual(self.next_word(), b"running")
         replica.send_signal(signal.SIGTERM)
-        said, errors = replica.communicate()
+        said, errors = replica.communicate(timeout=60)
         self.assertEqual((replica.returncode, errors), (0, ""))
         self.assertIn("Received SIGTERM", said)
         self.assertEqual(os.listdir(self.folder), ["cluster.json"])
@@ -201,7 +209,7 @@ class RunTests(ReplicaProcess):
         replica = self.chatreplica()
         self.assertEqual(self.next_word(), b"running")
         replica.send_signal(signal.SIGINT)
-        said, errors = replica.communicate()
+        said, errors = replica.communicate(timeout=60)
         self.assertEqual((replica.returncode, errors), (-signal.SIGINT, ""))
         self.assertNotIn("Traceback", said)
 
@@ -210,14 +218,14 @@ class RunTests(ReplicaProcess):
         replica = self.chatreplica("--data", "elsewhere", "--salvage")
         self.assertEqual(self.next_word(), b"running")
         replica.terminate()
-        said, _ = replica.communicate()
+        said, _ = replica.communicate(timeout=60)
         self.assertIn(f"port={self.port} directory={self.folder}/elsewhere/{self.port} salvage=True", said)
 
     def test_daemon(self) -> None:
         """A daemon leaves the terminal alone, has pid file and log named after its port, and ends by SIGTERM."""
         self.addCleanup(self.kill_daemon)
         started = self.chatreplica(daemon=True)
-        self.assertEqual((*started.communicate(), started.returncode), ("", "", 0))
+        self.assertEqual((*started.communicate(timeout=60), started.returncode), ("", "", 0))
         self.assertEqual(self.next_word(), b"running")
         os.kill(self.pid_of_daemon(), signal.SIGTERM)
         self.assertEqual(self.next_word(), b"")
