@@ -44,8 +44,9 @@ class File:
         return bytes(data)
 
     def arrive(self, data: bytes) -> None:
-        """An fsync ended, well or not: nothing is on its way any more. After an error the kernel calls pages clean that
-        never arrived, and no other fsync writes them.
+        """An fsync ended, well or not: nothing is on its way any more.
+
+        After an error the kernel calls pages clean that never arrived, and no other fsync writes them.
         """
         self.durable = data
         self.pending.clear()
@@ -153,7 +154,8 @@ class MemoryDisk:
         self._call("create")
         if name in self._names:
             raise _error(errno.EEXIST)
-        self._change_names(lambda names, file=File(): names.__setitem__(name, file))  # type: ignore[misc]
+        file = File()
+        self._change_names(lambda names: names.update({name: file}))
         return self.open(name)
 
     def open(self, name: str) -> int:

@@ -160,7 +160,7 @@ class LastRecordTests(SynchronousTestCase):
     def test_torn_only_at_the_very_end(self) -> None:
         """The same bytes at the end of a closed journal are damage."""
         disk = many_files()
-        for name in sorted(disk.names())[:-2] + ["snapshot-000002.jsonl"]:
+        for name in [*sorted(disk.names())[:-2], "snapshot-000002.jsonl"]:
             whole = disk.contents(name)
             for cut in (1, 30):
                 disk.put(name, whole[:-cut])
@@ -195,7 +195,7 @@ class FilesTests(SynchronousTestCase):
 
     def test_a_closed_file_cut_short(self) -> None:
         """A closed journal or a snapshot that lost whole records at its end is noticed."""
-        for name in sorted(many_files().names())[:-2] + ["snapshot-000002.jsonl"]:
+        for name in [*sorted(many_files().names())[:-2], "snapshot-000002.jsonl"]:
             disk = many_files()
             lines = disk.contents(name).splitlines(keepends=True)
             disk.put(name, b"".join(lines[:-1]))
@@ -209,6 +209,16 @@ class FilesTests(SynchronousTestCase):
         line, _ = codec.encode(messages(1), int(json.loads(data.splitlines()[-1])["sum"], 16))
         disk.put(name, data + line)
         self.assertIn("it does not end at line", self.refused(disk))
+
+    def test_an_end_that_counts_otherwise(self) -> None:
+        """A snapshot that holds another number of operations than its end says is refused."""
+        disk = many_files()
+        name = "snapshot-000002.jsonl"
+        *lines, _ = disk.contents(name).splitlines(keepends=True)
+        crc = int(json.loads(lines[-1])["sum"], 16)
+        end, _ = codec.encode_meta(codec.SnapshotEnd(1000, "00000000"), crc)
+        disk.put(name, b"".join([*lines, end]))
+        self.assertIn("with 1000 operations", self.refused(disk))
 
     def test_another_files_name(self) -> None:
         """Two journals that were given each other's name are noticed."""

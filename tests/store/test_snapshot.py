@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -145,7 +146,7 @@ class CompactTests(SynchronousTestCase):
         snapshot.compact(disk, upto, 0)
         calls = disk.calls[first:]
         self.assertGreater(calls.count("write"), 5)
-        self.assertNotIn(("write", "write"), list(zip(calls, calls[1:], strict=False)))
+        self.assertNotIn(("write", "write"), list(pairwise(calls)))
 
 
 class CommandTests(SynchronousTestCase):

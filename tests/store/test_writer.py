@@ -1,0 +1,165 @@
+"""The store in a running server."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs
+from twisted.trial.unittest import TestCase
+
+from chattwist.errors import DiskFailed, StoreError
+from chattwist.model import AnyOperation
+from chattwist.store.disk import Disk
+from chattwist.store.files import layout
+from chattwist.store.store import Store
+from chattwist.store.writer import Compaction, Writer
+from tests.store.samples import loaded, message, messages, started
+
+
+class WriterTests(TestCase):
+    def setUp(self) -> None:
+        self.directory = os.path.abspath(self.mktemp())
+        self.store = started(Disk(self.directory), journal_size=2000)
+        self.writer = Writer(self.store, reactor)
+        self.writer.start()
+        self.addCleanup(lambda: self.writer.stop() if self.writer._running else None)
+
+    def commit(self, operations: Sequence[AnyOperation]) -> Deferred[None]:
+        """Commit; the Deferred would break if it were fired twice."""
+        done: Deferred[None] = Deferred()
+        self.writer.commit(operations, lambda error: done.callback(None) if error is None else done.errback(error))
+        return done
+
+    def until(self, condition: Callable[[], object]) -> Deferred[None]:
+        """Fires once the condition holds; trial's own timeout ends a test for which it never does."""
+        reached: Deferred[None] = Deferred()
+
+        def look() -> None:
+            if condition():
+                reached.callback(None)
+            else:
+                reactor.callLater(0.01, look)
+
+        look()
+        return reached
+
+    async def test_commits_in_order(self) -> None:
+        """Commits are done in the order in which they were given, each told once, in the reactor's thread."""
+        order: list[int] = []
+        threads = set()
+
+        def done(number: int) -> Callable[[BaseException | None], None]:
+            def note(error: BaseException | None) -> None:
+                self.assertIsNone(error)
+                order.append(number)
+                threads.add(threading.current_thread())
+
+            return note
+
+        for operation in messages(50):
+            self.writer.commit([operation], done(operation.at))
+        await self.commit([message(51)])
+        self.assertEqual((order, threads), (list(range(1, 51)), {threading.current_thread()}))
+        await self.writer.stop()
+        self.assertEqual(loaded(Disk(self.directory)), messages(51))
+
+    async def test_errors_are_handed_on(self) -> None:
+        """Whatever goes wrong with one commit, a bug too, is told to the one who waits for it, and the next ones go on."""
+        for error in (DiskFailed("broken"), TypeError("a bug"), KeyboardInterrupt()):
+            failing = self.patch(self.store, "append", _raiser(error))
+            with self.assertRaises(type(error)):
+                await self.commit([message(1)])
+            failing.restore()
+            await self.commit([message(2)])
+
+    async def test_stop_finishes_what_was_given(self) -> None:
+        """Stopping waits for all commits that were given, and frees the directory; what comes later is refused."""
+        results: list[object] = []
+        for operation in messages(20):
+            self.writer.commit([operation], results.append)
+        await self.writer.stop()
+        self.assertEqual(results, [None] * 20)
+        self.assertEqual(loaded(Disk(self.directory)), messages(20))
+        with self.assertRaises(StoreError):
+            await self.commit([message(21)])
+        self.assertEqual(loaded(Disk(self.directory)), messages(20))
+
+    async def test_compaction(self) -> None:
+        """After a rotation the closed journals become a snapshot, wherever the process is, and nothing is lost."""
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir("/")
+        for operation in messages(30):
+            await self.commit([operation])
+        await self.until(lambda: layout(self.names()).snapshot and not layout(self.names()).covered)
+        await self.writer.stop()
+        self.assertEqual(loaded(Disk(self.directory)), messages(30))
+
+    def names(self) -> list[str]:
+        """The files."""
+        return os.listdir(self.directory)
+
+    async def test_failed_compaction(self) -> None:
+        """A compaction that fails is told in the log, harms nothing, and is tried again after the next rotation."""
+        damaged = os.path.join(self.directory, "journal-000001.jsonl")
+        with capturedLogs() as events:
+            for operation in messages(5):
+                await self.commit([operation])
+            with open(damaged, "rb+") as file:
+                file.truncate(os.path.getsize(damaged) - 3)
+            number = 6
+            while len(failures := [event for event in events if event["log_level"] == LogLevel.error]) < 2:
+                await self.commit([message(number)])
+                number += 1
+        first = failures[0]
+        self.assertIn("compaction failed", first["log_format"])
+        self.assertIn("journal-000001.jsonl", first["problem"])
+        self.assertEqual([name for name in self.names() if name.startswith("snapshot")], [])
+        await self.commit([message(99)])
+
+    async def test_cannot_start_a_compaction(self) -> None:
+        """Without the means to start a process, commits go on."""
+        self.patch(reactor, "spawnProcess", _raiser(OSError(11, "Resource temporarily unavailable")))
+        with capturedLogs() as events:
+            for operation in messages(30):
+                await self.commit([operation])
+        problems = [event["problem"] for event in events if event["log_level"] == LogLevel.error]
+        self.assertIn("it cannot be started: Resource temporarily unavailable", problems)
+
+    async def test_stop_ends_a_compaction(self) -> None:
+        """Stopping doesn't wait for a compaction to be done; what that leaves behind is taken away at the next start."""
+        self.patch(Compaction, "spawn", _spawn_sleeper)
+        for operation in messages(30):
+            await self.commit([operation])
+        self.assertIsNotNone(self.writer._compaction)
+        await self.writer.stop()
+        self.assertEqual(loaded(Disk(self.directory)), messages(30))
+
+
+def _raiser(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def _spawn_sleeper(self: Compaction, reactor: Any, directory: str, upto: int) -> None:
+    reactor.spawnProcess(self, "/bin/sleep", ["sleep", "1000"])
+
+
+class ThreadTests(TestCase):
+    async def test_slow_disk(self) -> None:
+        """While the disk works, the reactor goes on."""
+        store = started(Disk(self.mktemp()))
+        writer = Writer(store, reactor)
+        writer.start()
+        ready = threading.Event()
+        append = store.append
+        self.patch(Store, "append", lambda _, operations: (ready.wait(), append(operations)))
+        done: Deferred[object] = Deferred()
+        writer.commit([message(1)], done.callback)
+        reactor.callLater(0, ready.set)  # the disk is waiting for the reactor
+        self.assertIsNone(await done)
+        await writer.stop()
