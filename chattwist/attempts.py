@@ -13,8 +13,11 @@ MOST_REMEMBERED = 10_000  # accounts, and addresses
 
 @attrs.frozen
 class Pace:
-    """``free`` tries cost nothing, each further one waits twice as long as the last, at most ``longest`` seconds; a failure is
-    forgotten after ``forget`` seconds."""
+    """How fast tries may follow each other.
+
+    ``free`` tries cost nothing, each further one waits twice as long as the last, at most ``longest`` seconds. A failure is
+    forgotten after ``forget`` seconds.
+    """
 
     free: int
     longest: float

@@ -60,7 +60,9 @@ class Chat:
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
         self._former: dict[str, list[str]] = {}  # folded name → ids of deleted accounts
-        self._keys: dict[tuple[str, str, bool], model.AnyOperation] = {}  # (owner, key, is it a message) → the first of it
+        self._keys: dict[
+            tuple[str, str, bool], model.AnyOperation
+        ] = {}  # (owner, key, is it a message) → the first of it
         self._merges = {
             model.Sent: self._sent,
             model.Read: self._marked_read,
@@ -247,7 +249,7 @@ class Chat:
         return newest[::-1]
 
     def with_account(self, account: Account, name: str) -> list[list[model.Sent]] | None:
-        """The messages between ``account`` and each account called ``name`` (several for a ``~name``), or None for no such account."""
+        """The messages with each account called ``name`` (several for a ``~name``); None if there is no such account."""
         if name.startswith("~"):
             others = self._former.get(fold(name[1:]), [])
         else:

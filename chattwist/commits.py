@@ -40,8 +40,11 @@ class Commits:
         again: Callable[[model.AnyOperation], Committed],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """``now`` gives microseconds since 1970; ``took`` applies an operation that is durable and gives its result, ``again`` gives
-        the result of one that was done before; ``failed`` is told that the disk is broken."""
+        """Nothing happens yet.
+
+        ``now`` gives microseconds since 1970. ``took`` applies an operation that is durable and gives its result, ``again``
+        gives the result of one that was done before, ``failed`` is told that the disk is broken.
+        """
         self._reactor, self._chat, self._stamps, self._now, self._journal = reactor, chat, stamps, now, journal
         self._took, self._again, self._failed = took, again, failed
         self._waiting: list[tuple[Request | None, Done]] = []
@@ -131,7 +134,9 @@ class Commits:
         else:
             self._broken = True
             self._failed(failure)
-            error = errors.OutcomeUnknown("the disk failed, it may or may not be recorded; ask again with the same retry key")
+            error = errors.OutcomeUnknown(
+                "the disk failed, it may or may not be recorded; ask again with the same retry key"
+            )
         return [(error, done) for _, done in taken]
 
     def _finish(self, answers: list[Answer]) -> None:

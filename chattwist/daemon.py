@@ -3,8 +3,10 @@
 Either it runs, or there is one line on stderr and exit status 1; and a stop by SIGTERM is exit status 0.
 """
 
+import atexit
 import os
 import signal
+import sys
 from contextlib import suppress
 from types import FrameType
 
@@ -70,3 +72,14 @@ def stop_on_signal(number: int, frame: FrameType | None) -> None:
 def _stop() -> None:
     with suppress(ReactorNotRunning):  # a second signal while it shuts down
         IReactorCore(reactor).stop()
+
+
+def end_process_with_status(status: int) -> None:
+    """Stop the reactor in good order, then let the process end with ``status``; twistd alone would make it 0."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        os._exit(status)
+
+    atexit.register(end)
+    _stop()

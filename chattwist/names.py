@@ -52,7 +52,7 @@ class Names:
         return self._accounts.get(fold(name))
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[str], bool]:
-        """Ids of at most ``limit`` accounts whose names begin with ``prefix`` and come behind ``after``; whether there are more."""
+        """At most ``limit`` ids of accounts whose names begin with ``prefix``, behind ``after``; whether there are more."""
         folded = fold(prefix)
         start = max(bisect_left(self._ordered, folded), bisect_right(self._ordered, fold(after)) if after else 0)
         found = [name for name in self._ordered[start : start + limit + 1] if name.startswith(folded)]

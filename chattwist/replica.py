@@ -60,7 +60,9 @@ class Replica:
             reactor, chat, model.Stamps(origin), now, journal, took=self._take, again=self._again, failed=disk_failed
         )
         if cluster.mode == "majority" and 2 * self._disks() <= len(cluster.replicas):
-            self._commits.refusal = errors.NoPrimary("no majority of the replicas is here, so nothing was recorded; try again")
+            self._commits.refusal = errors.NoPrimary(
+                "no majority of the replicas is here, so nothing was recorded; try again"
+            )
         logins = Logins(reactor, chat, self._commits, self._online, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
         self.change_password, self.unregister = logins.change_password, logins.unregister
@@ -139,7 +141,13 @@ class ReplicaService(Service):
     log = Logger()
 
     def __init__(
-        self, cluster: Cluster, address: Address, directory: str, *, salvage: bool = False, reactor: Any = default_reactor
+        self,
+        cluster: Cluster,
+        address: Address,
+        directory: str,
+        *,
+        salvage: bool = False,
+        reactor: Any = default_reactor,
     ) -> None:
         """``directory`` is the replica's own; nothing is opened before the start."""
         self._cluster, self._address, self._directory, self._salvage = cluster, address, directory, salvage
@@ -152,7 +160,14 @@ class ReplicaService(Service):
         self._writer = Writer(store, self._reactor)
         self._threads = PasswordThreads(self._reactor, self._cluster.limits.password_queue)
         self._replica = Replica(
-            self._cluster, self._address, chat, self._writer, self._threads, self._reactor, self._disk_failed, model.new_origin()
+            self._cluster,
+            self._address,
+            chat,
+            self._writer,
+            self._threads,
+            self._reactor,
+            self._disk_failed,
+            model.new_origin(),
         )
         self._clients = Clients(self._replica, self._cluster, self._reactor)
         self._listen()

@@ -56,7 +56,9 @@ def seen(chat: Chat) -> object:
         if account.registered or account.messages
     }
     pairs = {
-        (account.id, name): [[message.id for message in messages] for messages in chat.with_account(account, name) or []]
+        (account.id, name): [
+            [message.id for message in messages] for messages in chat.with_account(account, name) or []
+        ]
         for account in chat.accounts.values()
         for name in ("bob", "bob~2", "~bob", "eve", "~eve")
         if account.registered and not account.deleted

@@ -17,8 +17,11 @@ class NameTests(SynchronousTestCase):
         for name in ("", "1a", "a" * 33, "a b", "a\n", "ä", "~a", "-a", "a~2"):
             self.assertFalse(is_name(name), name)
 
-    @given(st.lists(st.from_regex(r"[a-cA-C]{1,3}", fullmatch=True), unique_by=str.lower), st.from_regex(r"[a-cA-C]{0,2}", fullmatch=True),
-           st.integers(1, 5))  # fmt: skip
+    @given(
+        st.lists(st.from_regex(r"[a-cA-C]{1,3}", fullmatch=True), unique_by=str.lower),
+        st.from_regex(r"[a-cA-C]{0,2}", fullmatch=True),
+        st.integers(1, 5),
+    )
     def test_pages(self, registered: list[str], prefix: str, size: int) -> None:
         """Pages joined are all names that begin with the prefix, without case, in order, each once."""
         names = Names()

@@ -3,7 +3,8 @@
 from threading import Event
 
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chattwist.errors import TryLater
@@ -15,7 +16,11 @@ class HashTests(SynchronousTestCase):
 
     def test_every_byte_counts(self) -> None:
         """Long passwords and those with zero bytes are told apart, though bcrypt alone would not."""
-        for password, other in (("x" * 100, "x" * 99 + "y"), ("a\0b-secret", "a\0c-secret"), ("пароль-好👋", "пароль-好👌")):
+        for password, other in (
+            ("x" * 100, "x" * 99 + "y"),
+            ("a\0b-secret", "a\0c-secret"),
+            ("пароль-好👋", "пароль-好👌"),
+        ):
             hashed = hash_password(password, 4)
             self.assertTrue(is_right(password, hashed))
             self.assertFalse(is_right(other, hashed))
@@ -29,9 +34,9 @@ class HashTests(SynchronousTestCase):
 class ThreadTests(TestCase):
     """Where hashes are made."""
 
-    def test_bounded(self) -> None:
+    def test_bounded(self) -> Deferred[None]:
         """Only so many wait; one too many is told to try later, and there is room again afterwards."""
-        threads = PasswordThreads(reactor, 1)
+        threads = PasswordThreads(IReactorFromThreads(reactor), 1)
         self.addCleanup(threads.stop)
         go = Event()
         running = [threads.run(go.wait, 30) for _ in range(3)]
@@ -39,8 +44,12 @@ class ThreadTests(TestCase):
         go.set()
         return gatherResults(running).addCallback(lambda _: threads.run(str, 1)).addCallback(self.assertEqual, "1")
 
-    def test_errors(self) -> None:
+    def test_errors(self) -> Deferred[None]:
         """A failure in the thread is the caller's."""
-        threads = PasswordThreads(reactor, 1)
+        threads = PasswordThreads(IReactorFromThreads(reactor), 1)
         self.addCleanup(threads.stop)
-        return self.assertFailure(threads.run(int, "x"), ValueError)
+
+        def fail() -> None:
+            raise ValueError
+
+        return self.assertFailure(threads.run(fail), ValueError)

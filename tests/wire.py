@@ -9,8 +9,8 @@ from twisted.internet.testing import StringTransport
 
 from chattwist import model
 from chattwist.chat import Chat
-from chattwist.cluster import Cluster, Limits, Timings
 from chattwist.cluster import DEFAULT as DEFAULT_CLUSTER
+from chattwist.cluster import Cluster, Limits, Timings
 from chattwist.protocol.server import Client, Clients
 from chattwist.replica import Replica
 
@@ -28,9 +28,7 @@ class MemoryJournal:
         self.held = False
         self._pending: list[tuple[Sequence[model.AnyOperation], Callable[[BaseException | None], None]]] = []
 
-    def commit(
-        self, operations: Sequence[model.AnyOperation], done: Callable[[BaseException | None], None]
-    ) -> None:
+    def commit(self, operations: Sequence[model.AnyOperation], done: Callable[[BaseException | None], None]) -> None:
         """See commits.Journal."""
         self._pending.append((operations, done))
 
@@ -155,7 +153,7 @@ class Connection:
 
     def received(self) -> bytes:
         """What came since the last call."""
-        data = self.transport.value()
+        data: bytes = self.transport.value()
         self.transport.clear()
         return data
 
@@ -163,7 +161,12 @@ class Connection:
 class World:
     """A replica and its clients."""
 
-    def __init__(self, limits: Limits | None = None, timings: Timings | None = None, mode: Literal["available", "majority"] = "available") -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        timings: Timings | None = None,
+        mode: Literal["available", "majority"] = "available",
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
         self.journal = MemoryJournal()

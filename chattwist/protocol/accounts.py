@@ -26,6 +26,7 @@ def _check_new(password: str) -> None:
 
 
 def register(call: "Call") -> None:
+    """REGISTER name [password]."""
     name, *given = call.command.words()
     if not (call.command.key and call.backend.done_before(by_name(name), call.command.key)):
         check_name_is_free(call.backend.chat, name)
@@ -46,7 +47,9 @@ def register(call: "Call") -> None:
 
 def _register(call: "Call", name: str, password: str) -> None:
     _check_new(password)
-    call.backend.register(call.session, name, password, call.command.key, call.then(lambda account: _welcome(call, account)))
+    call.backend.register(
+        call.session, name, password, call.command.key, call.then(lambda account: _welcome(call, account))
+    )
 
 
 def _welcome(call: "Call", account: Account) -> None:
@@ -61,10 +64,12 @@ def _renamed(account: Account) -> str:
 
 
 def login(call: "Call") -> None:
+    """LOGIN name [password]."""
     _login(call, takeover=False)
 
 
 def takeover(call: "Call") -> None:
+    """TAKEOVER name [password]."""
     _login(call, takeover=True)
 
 
@@ -82,21 +87,25 @@ def _login(call: "Call", takeover: bool) -> None:
 
 
 def logout(call: "Call") -> None:
+    """LOGOUT."""
     call.session.end()
     call.reply(250, "logged out; LOGIN or QUIT")
 
 
 def passwd(call: "Call") -> None:
+    """PASSWD [old new]."""
     given = call.command.words()
     if len(given) == 1:
         raise errors.WrongArguments("usage: PASSWD [old new]: both, or none to be asked")
     if messages.repeated(call):
-        return
+        return None
     if given:
         return _change(call, given[0], given[1])
 
     def old_given(call: "Call", old: str) -> None:
-        call.ask(_question(call, f"new password, {SHORTEST} to {LONGEST} bytes"), lambda call, new: new_given(call, old, new))
+        call.ask(
+            _question(call, f"new password, {SHORTEST} to {LONGEST} bytes"), lambda call, new: new_given(call, old, new)
+        )
 
     def new_given(call: "Call", old: str, new: str) -> None:
         _check_new(new)
@@ -117,6 +126,8 @@ def _change(call: "Call", old: str, new: str) -> None:
 
 
 def unregister(call: "Call") -> None:
+    """UNREGISTER [password]."""
+
     def check(call: "Call", password: str) -> None:
         done = call.then(lambda done: _gone(call, done))
         call.backend.unregister(call.account, call.session.address, password, call.command.key, done)

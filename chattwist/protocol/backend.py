@@ -112,5 +112,3 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """End the connection once all has gone out."""
-
-

@@ -44,17 +44,27 @@ def parse(content: bytes) -> Command | None:
     if content.lstrip(b" ")[:1] == b"@":
         found = _TAG.match(content)
         if found is None:
-            return Command(problem=errors.Unreadable("a tag is @ and 1 to 32 of letters, digits or . _ - before a command"))
+            return Command(
+                problem=errors.Unreadable("a tag is @ and 1 to 32 of letters, digits or . _ - before a command")
+            )
         tag, content = found[1].decode("ascii"), content[found.end() :]
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        return Command(tag, problem=errors.WrongArguments("this line is not UTF-8; set your terminal to UTF-8 and send it again"))
+        return Command(
+            tag, problem=errors.WrongArguments("this line is not UTF-8; set your terminal to UTF-8 and send it again")
+        )
     verb, _, rest = text.lstrip(" ").partition(" ")
     if not verb:
-        return Command(tag, problem=errors.Unreadable("no command behind the tag; HELP lists the commands")) if tag else None
+        return (
+            Command(tag, problem=errors.Unreadable("no command behind the tag; HELP lists the commands"))
+            if tag
+            else None
+        )
     if _HTTP.search(text):
-        return Command(tag, problem=errors.Unreadable("this is chat, not the web; connect with telnet or nc and type HELP"))
+        return Command(
+            tag, problem=errors.Unreadable("this is chat, not the web; connect with telnet or nc and type HELP")
+        )
     return Command(tag, verb.upper(), rest.lstrip(" "))
 
 

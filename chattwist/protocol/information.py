@@ -13,12 +13,15 @@ PAGE = 100  # names
 
 
 def help_(call: "Call") -> None:
+    """HELP [verb]."""
     from chattwist.protocol.commands import COMMANDS
 
     words = call.command.words()
     if not words:
         width = max(len(row.usage) for row in COMMANDS.values())
-        call.reply(214, *(f"{row.usage:{width}}  {row.does}" for row in COMMANDS.values()), "HELP verb says more of one")
+        call.reply(
+            214, *(f"{row.usage:{width}}  {row.does}" for row in COMMANDS.values()), "HELP verb says more of one"
+        )
         return
     row = COMMANDS.get(words[0].upper())
     if row is None:
@@ -28,6 +31,7 @@ def help_(call: "Call") -> None:
 
 
 def list_(call: "Call") -> None:
+    """LIST [prefix [AFTER name]]."""
     prefix, after = _prefix_and_after(call.command.words() or ["*"], "LIST [prefix [AFTER name]]")
     chat = call.backend.chat
     ids, more = chat.names.page(prefix.rstrip("*"), after, PAGE)
@@ -35,6 +39,7 @@ def list_(call: "Call") -> None:
 
 
 def who(call: "Call") -> None:
+    """WHO [AFTER name]."""
     _, after = _prefix_and_after(["*", *call.command.words()], "WHO [AFTER name]")
     online = sorted((account.name for account in call.backend.online()), key=fold)
     rest = [name for name in online if fold(name) > fold(after)]
@@ -54,6 +59,7 @@ def _show_names(call: "Call", names: list[str], what: str, more: bool) -> None:
 
 
 def status(call: "Call") -> None:
+    """STATUS."""
     seen = call.backend.status()
     lines = [f"replica {replica.port} {replica.role} {replica.state}" for replica in seen.replicas]
     live = sum(replica.state == "live" for replica in seen.replicas)
@@ -63,9 +69,11 @@ def status(call: "Call") -> None:
 
 
 def noop(call: "Call") -> None:
+    """NOOP."""
     call.reply(250, "ok")
 
 
 def quit_(call: "Call") -> None:
+    """QUIT."""
     call.session.leave()
     call.reply(221, "goodbye")

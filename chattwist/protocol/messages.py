@@ -23,6 +23,7 @@ def message_line(chat: Chat, message: model.Sent) -> str:
 
 
 def send(call: "Call") -> None:
+    """SEND name text."""
     name, text = grammar.split_text(call.command.rest)
     text = grammar.clean(text)
     if not grammar.is_visible(text):
@@ -59,12 +60,14 @@ def repeated(call: "Call") -> bool:
 
 
 def unread(call: "Call") -> None:
+    """UNREAD."""
     chat, account = call.backend.chat, call.account
     senders = sorted((chat.accounts[sender].shown, count) for sender, count in account.unread_from.items())
     call.reply(211, *(f"{name} {count}" for name, count in senders), f"{len(account.unread)} unread")
 
 
 def read(call: "Call") -> None:
+    """READ [n]."""
     words = call.command.words()
     count = _count(words[0], MOST_READ) if words else MOST_READ
     if repeated(call):
@@ -81,6 +84,7 @@ def _left(account: Account, shown: int) -> str:
 
 
 def history(call: "Call") -> None:
+    """HISTORY [name] [n] [BEFORE id]."""
     words = call.command.words()
     before = _take_before(call, words)
     count = _count(words.pop(), MOST_HISTORY) if words and words[-1].isdecimal() else HISTORY_COUNT
@@ -121,6 +125,7 @@ def _show(call: "Call", found: list[model.Sent], rest: str) -> None:
 
 
 def delete(call: "Call") -> None:
+    """DELETE id [id ...]."""
     if not repeated(call):
         ids = tuple(dict.fromkeys(word.lower() for word in call.command.words()))
         request = Delete(call.account.id, ids, key=call.command.key)

@@ -37,7 +37,9 @@ class Client(Protocol):
         self._unsent = 0  # bytes written since all had gone out
         self._events = 0  # those of them that are events
         self._behind: float | None = None  # since when events are refused because of those
-        self._since = self._known = clients.now()  # when it last sent or read something; when it was last seen logged in
+        self._since = self._known = (
+            clients.now()
+        )  # when it last sent or read something; when it was last seen logged in
         self._pumping = self._paused = self._input_ended = self._closing = False
 
     # -- what the transport tells
@@ -50,7 +52,9 @@ class Client(Protocol):
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.transport.registerProducer(self, False)
         self._clients.opened(self)
-        self.write(grammar.reply(220, [f"chattwist {self._clients.backend.name} ready; HELP lists the commands"], "", b"\r\n"))
+        self.write(
+            grammar.reply(220, [f"chattwist {self._clients.backend.name} ready; HELP lists the commands"], "", b"\r\n")
+        )
 
     def dataReceived(self, data: bytes) -> None:
         """Take in what came, as far as the session takes lines now."""

@@ -116,7 +116,9 @@ class Session:
         self._out = 0  # how many of those have gone out
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet gone out
         self._shown: dict[str, None] = {}
-        self._behind: Place | None = None  # the first message that was not pushed because the client is behind in reading
+        self._behind: Place | None = (
+            None  # the first message that was not pushed because the client is behind in reading
+        )
 
     # -- lines in
 
@@ -124,7 +126,12 @@ class Session:
     def blocked(self) -> bool:
         """Whether the next line has to wait."""
         return bool(
-            self._alone or self._held or self._reading or self._leaving or self.closed or len(self._calls) >= MOST_RUNNING
+            self._alone
+            or self._held
+            or self._reading
+            or self._leaving
+            or self.closed
+            or len(self._calls) >= MOST_RUNNING
         )
 
     @property
@@ -197,7 +204,9 @@ class Session:
         try:
             password = content.decode("utf-8")
         except UnicodeDecodeError:
-            raise errors.WrongArguments(f"a password is UTF-8; {call.command.verb} cancelled, nothing was done") from None
+            raise errors.WrongArguments(
+                f"a password is UTF-8; {call.command.verb} cancelled, nothing was done"
+            ) from None
         then(call, password)
 
     # -- answers out

@@ -26,7 +26,9 @@ def codes(text: str) -> set[int]:
 
 def sent_by_the_code() -> set[int]:
     """Every code in an error, or given to a reply."""
-    found = {error.code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.ChatError)}
+    found = {
+        error.code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.ChatError)
+    }
     for module in (accounts, information, messages, server):
         source = (files("chattwist.protocol") / f"{module.__name__.split('.')[-1]}.py").read_text()
         found |= {int(code) for code in re.findall(r"reply\((\d{3}),", source)}

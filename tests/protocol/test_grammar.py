@@ -68,7 +68,11 @@ class TextTests(SynchronousTestCase):
 class ReplyTests(SynchronousTestCase):
     """From replies to bytes."""
 
-    @given(st.lists(st.text(max_size=20), min_size=1, max_size=4), st.sampled_from(["", "t"]), st.sampled_from([b"\n", b"\r\n"]))
+    @given(
+        st.lists(st.text(max_size=20), min_size=1, max_size=4),
+        st.sampled_from(["", "t"]),
+        st.sampled_from([b"\n", b"\r\n"]),
+    )
     @example([HOSTILE, HOSTILE], "t", b"\n")
     def test_each_line_is_one_line(self, lines: list[str], tag: str, ending: bytes) -> None:
         """Each line has the code and the tag, all but the last a minus; no text can make a line of its own."""

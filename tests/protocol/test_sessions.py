@@ -157,7 +157,7 @@ class SlowReaderTests(SynchronousTestCase):
         return world
 
     def test_goes_on_where_it_was(self) -> None:
-        """Once it reads again it gets what it missed, each message once and in order; so does one that a burst was too much for."""
+        """Once it reads again it gets what it missed, each message once and in order."""
         world = self.flood()
         bob = world.connections["bob"]
         bob.transport.stuck = False
