@@ -153,6 +153,8 @@ class Client(Protocol):
 
     def write(self, data: bytes) -> None:
         """See Sink."""
+        if self._closing:
+            return
         self._unsent += len(data)
         self.transport.write(data)
 
