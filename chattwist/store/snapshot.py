@@ -17,13 +17,13 @@ import attrs
 import msgspec
 
 from chattwist import model
+from chattwist.chat import KEY_LIFETIME
 from chattwist.errors import ChattwistError
 from chattwist.store import codec
 from chattwist.store.disk import Disk, IDisk
 from chattwist.store.files import NewFile, new_file, snapshot_name
 from chattwist.store.history import History, Operations
 
-KEY_LIFETIME = 24 * 3600 * 1_000_000  # microseconds
 RECORD = 500  # operations in a record
 SLICE = 1024 * 1024  # bytes between two fsyncs: the journal's own fsync never waits for more than this
 

@@ -42,7 +42,7 @@ def drive(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}
     if preload:
         environment["LD_PRELOAD"] = preload
-    command = [*(before or []), sys.executable, driver.__file__, directory, str(count)]
+    command = [*(before or []), sys.executable, "-S", driver.__file__, directory, str(count)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, preexec_fn=limit, check=False)
     if "Traceback" in result.stderr:
         raise AssertionError(result.stderr)

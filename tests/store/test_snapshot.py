@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
 from chattwist.chat import Chat
-from chattwist.errors import DiskFull
+from chattwist.errors import DiskFailed, DiskFull
 from chattwist.model import AnyOperation
 from chattwist.store import snapshot
 from chattwist.store.disk import Disk
@@ -137,6 +137,21 @@ class CompactTests(SynchronousTestCase):
         disk.room = 500
         self.assertRaises(DiskFull, snapshot.compact, disk, upto, 0)
         self.assertEqual(disk.everything(), before)
+
+    def test_orphan_of_a_killed_server(self) -> None:
+        """A compaction whose server was killed and started anew comes to nothing, and harms nothing."""
+        disk, upto = closed(messages(20))
+        rename = disk.rename
+
+        def start_anew(old: str, new: str) -> None:
+            self.assertEqual(len(loaded(disk)), 21)
+            rename(old, new)
+
+        self.patch(disk, "rename", start_anew)
+        before = sorted(disk.names())
+        self.assertRaises(DiskFailed, snapshot.compact, disk, upto, 0)
+        self.assertEqual(sorted(disk.names()), before)
+        self.assertEqual(len(loaded(disk)), 21)
 
     def test_in_slices(self) -> None:
         """No more than a slice is written between two fsyncs, so that the journal's own need not wait behind it."""
