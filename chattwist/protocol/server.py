@@ -245,13 +245,8 @@ class Clients(Factory):
         self._sweep.clock = reactor
 
     def startFactory(self) -> None:
-        """Begin to watch deadlines."""
+        """Begin to watch deadlines; until the goodbye is over, for that has one, too."""
         self._sweep.start(1.0, now=False).addErrback(lambda failure: self.log.failure("deadlines", failure=failure))
-
-    def stopFactory(self) -> None:
-        """Listening is over."""
-        if self._sweep.running:
-            self._sweep.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A client, or where there are too many, one that is turned away."""
@@ -278,6 +273,8 @@ class Clients(Factory):
 
     def _tell_if_all_gone(self, gone: Deferred[None]) -> None:
         if not self._connections and not gone.called:
+            if self._sweep.running:
+                self._sweep.stop()
             gone.callback(None)
 
     def opened(self, client: Client) -> None:

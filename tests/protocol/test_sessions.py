@@ -255,6 +255,19 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(ann.received(), b"421 stopping\n")
         self.assertEqual(self.world.chat.messages, {})
 
+    def test_goodbye_to_one_who_stays(self) -> None:
+        """A client that does not hang up keeps no replica from stopping."""
+        ann = logged_in(self.world, "ann")
+        self.world.clients.stopFactory()  # as when listening ends
+        gone = self.world.clients.say_goodbye("stopping")
+        self.world.run()
+        self.assertNoResult(gone)
+        self.world.clock.pump([1.0] * 5)
+        self.assertTrue(ann.transport.aborted)
+        ann.lose()
+        self.successResultOf(gone)
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
 
 class DiskTests(SynchronousTestCase):
     """A disk that does not take what it should."""
