@@ -74,12 +74,11 @@ def salvage(disk: IDisk) -> None:
     number = max(found.snapshot, *found.journals, 0) + 1
     with new_file(disk, snapshot_name(number)) as file:
         write(file, number, 0, lambda: records)
-        for name in records.damaged:
-            _keep_beside(disk, name)
+        beside = [_keep_beside(disk, name) for name in records.damaged]
         Journal.create(disk, number + 1, records.previous).close()
         file.publish()
     disk.close(file.handle)
-    _tell(damage, records)
+    _tell(damage, records, beside)
 
 
 def _first_damage(disk: IDisk) -> Damage | None:
@@ -91,22 +90,23 @@ def _first_damage(disk: IDisk) -> Damage | None:
     return None
 
 
-def _keep_beside(disk: IDisk, name: str) -> None:
+def _keep_beside(disk: IDisk, name: str) -> str:
     """A second name for a damaged file, which stays when the first goes; no file that is there already is replaced."""
     taken = set(disk.names())
     beside = next(new for new in (f"{name}.damaged-{number}" for number in count(1)) if new not in taken)
     with explained(beside):
         disk.link(name, beside)
     sync_directory(disk)
+    return beside
 
 
-def _tell(damage: Damage, records: WholeRecords) -> None:
+def _tell(damage: Damage, records: WholeRecords, beside: list[str]) -> None:
     log.error(
         "salvage: {what}. Lost: {lines} lines, {size} bytes in all, and what a missing or shortened file held; kept: "
-        "{kept} operations. Damaged files are kept as {names}",
+        "{kept} operations. Damaged files are kept as: {names}",
         what=damage.what,
         lines=records.lost_lines,
         size=records.lost_bytes,
         kept=records.kept,
-        names=", ".join(f"{name}.damaged-N" for name in records.damaged) or "(none)",
+        names=", ".join(beside) or "(none)",
     )

@@ -48,7 +48,7 @@ class Writer:
             self._reactor.callFromThread(done, StoreError("the store is closed; nothing was recorded"))
 
     def stop(self) -> Deferred[None]:
-        """Finish the commits that were given, end a compaction, close the store; fires when all is done. Call it once."""
+        """Finish the commits that were given, end a compaction, close the store; fires at its end. Call it once."""
         if self._running:
             self._running = False
             self._queue.put(None)

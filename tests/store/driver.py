@@ -1,6 +1,7 @@
 """A process that keeps a store, to be killed: ``python driver.py DIRECTORY COUNT``.
 
-It says what it loaded, and each message's number once it is recorded; it compacts and cleans up after every second rotation.
+It says what it loaded, and each message's number once it is recorded; after every second rotation it
+compacts and cleans up.
 """
 
 import sys

@@ -30,7 +30,7 @@ class File:
     pending: list[Write | int] = attrs.Factory(list)
 
     def survivor(self, random: Random | None) -> bytes:
-        """What may be on the platter now: of the effects on their way some arrived, some in part (None: all of them)."""
+        """What may be on the platter now: of the effects on their way some, some in part (None: all)."""
         data = bytearray(self.durable)
         for effect in self.pending:
             if random is not None and random.random() < 0.3:
@@ -58,7 +58,7 @@ def _overwrite(data: bytearray, offset: int, written: bytes) -> None:
 
 
 def _write_partly(data: bytearray, offset: int, written: bytes, random: Random) -> None:
-    """Some of the sectors, up to some length of the file; sectors that did not arrive in a file that grew read as NUL."""
+    """Some of the sectors, up to some length of the file; where the file grew, the others read as NUL."""
     end = offset + (len(written) if random.random() < 0.6 else random.randrange(len(written) + 1))
     keep = random.choice([1.0, 1.0, 0.5, 0.0])
     data.extend(bytes(max(0, end - len(data))))

@@ -10,7 +10,7 @@ from chattwist.store.store import Store
 DAY = 24 * 3600 * 1_000_000  # microseconds
 
 
-def message(number: int, text: str = "ünï, \"quoted\" and ,\"sum\":\"0a1b2c3d\"}", key: str = "") -> Sent:
+def message(number: int, text: str = 'ünï, "quoted" and ,"sum":"0a1b2c3d"}', key: str = "") -> Sent:
     """A message whose place is ``number``."""
     return Sent(id=f"k3v9x2mq-{number}", at=number, sender="a-1", recipient="a-2", text=text, key=key)
 

@@ -79,7 +79,7 @@ class TornTests(SynchronousTestCase):
             self.assertTrue(codec.is_torn(torn, offset), (first, last))
 
     def test_a_bit_that_fell_over_is_not_torn(self) -> None:
-        """No single bit makes of a record that was acknowledged one that is quietly cut off, not even one that makes a NUL."""
+        """No single bit makes an acknowledged record one that is quietly cut off, not even one that makes a NUL."""
         for offset in range(len(self.line)):
             for damaged in flips(self.line, offset):
                 self.assertFalse(codec.is_torn(damaged, 100))

@@ -24,7 +24,9 @@ def lived(operations: Sequence[AnyOperation]) -> MemoryDisk:
 
 
 class PowerLossTests(SynchronousTestCase):
-    def check(self, found: list[AnyOperation], acknowledged: list[AnyOperation], operations: Sequence[AnyOperation]) -> None:
+    def check(
+        self, found: list[AnyOperation], acknowledged: list[AnyOperation], operations: Sequence[AnyOperation]
+    ) -> None:
         """What was acknowledged, and no more than the one operation that was under way."""
         count = len(acknowledged)
         self.assertIn(found, [list(operations[:count]), list(operations[: count + 1])])
@@ -91,7 +93,7 @@ class ErrorTests(SynchronousTestCase):
             check(disk, acknowledged, error)
 
     def test_no_error_loses_anything(self) -> None:
-        """When a call fails for good (EIO), the process ends; what was acknowledged is there after that, and after power loss."""
+        """When a call fails for good (EIO), the process ends; what was acknowledged is there, also after power loss."""
 
         def check(disk: MemoryDisk, acknowledged: list[AnyOperation], error: object) -> None:
             for seed in SEEDS:

@@ -147,7 +147,7 @@ class PowerLossTests(SynchronousTestCase):
         return {files.get(name) for files in found}
 
     def test_nothing_is_durable_by_itself(self) -> None:
-        """Without an fsync of the file and of the directory, all of it may be lost, or only the contents, or nothing."""
+        """Without an fsync of the file and of the directory, all may be lost, or only the contents, or nothing."""
         disk = MemoryDisk()
         disk.write(disk.create("a"), b"data", 0)
         self.assertGreaterEqual(self.fates(disk, "a"), {None, b"", b"data", b"da", bytes(4)})

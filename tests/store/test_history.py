@@ -100,12 +100,13 @@ class OneBadJournal(SynchronousTestCase):
         self.assertEqual(refusal is None, damaged == self.journal)
 
     def test_the_text_of_a_refusal(self) -> None:
-        """A refusal says which file, which line and byte, what is behind it, that nothing was changed, and what to do."""
+        """A refusal says which file, line and byte, what is behind it, that nothing was changed, and what to do."""
         lines = self.journal.splitlines(keepends=True)
         lines[9] = lines[9].replace(b"sent", b"SENT")
         self.assertEqual(
             str(self.refused(b"".join(lines))),
-            f"/memory/{ONE}: line 10, at byte {len(b''.join(lines[:9]))}, is damaged; 191 whole records stand behind it. "
+            f"/memory/{ONE}: line 10, at byte {len(b''.join(lines[:9]))}, is damaged; "
+            "191 whole records stand behind it. "
             "Nothing was changed. Restore it from a backup, or start once with --salvage to keep all that is whole",
         )
 
@@ -149,7 +150,7 @@ class LastRecordTests(SynchronousTestCase):
             self.assertTrue(disk.contents(ONE).endswith(b"\n"))
 
     def test_a_torn_record_is_kept_beside(self) -> None:
-        """What is cut off goes to a file of its own and is told in the log; nothing of it stays behind the next records."""
+        """What is cut off goes to a file of its own and nothing of it stays behind the next records."""
         torn_at = self.ends[-2]
         found, disk = self.cut(torn_at + 60)
         self.assertEqual(disk.contents(f"{ONE}.torn-at-{torn_at}"), self.data[torn_at : torn_at + 60])

@@ -107,7 +107,7 @@ class RotationTests(SynchronousTestCase):
         self.assertEqual(loaded(self.disk.after_kill()), self.recorded)
 
     def test_no_room_for_the_next(self) -> None:
-        """While there is no room, or no descriptor, for another journal, the old one goes on; it is tried again later."""
+        """While there is no room, or no descriptor, for another journal, the old one goes on."""
         for number in (errno.ENOSPC, errno.EMFILE):
             self.setUp()
             self.disk.faults[len(self.disk.calls) + 2] = number  # unlink, then create

@@ -36,7 +36,11 @@ def needed(*programs: str) -> None:
 
 
 def drive(
-    directory: str, count: int, before: list[str] | None = None, preload: str = "", limit: Callable[[], None] | None = None
+    directory: str,
+    count: int,
+    before: list[str] | None = None,
+    preload: str = "",
+    limit: Callable[[], None] | None = None,
 ) -> list[str]:
     """Run the driver, under another command if given, and give the lines that it said."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}
@@ -87,7 +91,7 @@ class KillTests(SynchronousTestCase):
 
 class LimitTests(SynchronousTestCase):
     def test_a_file_that_may_not_grow(self) -> None:
-        """A write that the system takes in part only is taken back; nothing of it is recorded, and the store goes on."""
+        """A write that the system takes in part only is taken back, and the store goes on."""
         directory = self.mktemp()
         filled(Disk(directory), messages(1))
         size = os.path.getsize(os.path.join(directory, "journal-000001.jsonl")) + 70
@@ -97,7 +101,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(drive(directory, 1), ["loaded 1", "recorded 2", "closed"])
 
     def test_an_fsync_that_fails(self) -> None:
-        """After one fsync that failed, nothing is recorded any more, though the next would succeed; what was is kept."""
+        """After one fsync that failed, nothing is recorded any more, though the next would succeed."""
         needed("cc")
         directory = self.mktemp()
         filled(Disk(directory), messages(1))

@@ -103,6 +103,7 @@ class SalvageTests(SynchronousTestCase):
         size = len(disk.contents(f"{CLOSED}.damaged-1").splitlines(True)[1])
         self.assertEqual((event["lines"], event["size"], event["kept"]), (1, size, 13))
         self.assertIn(f"{CLOSED}: line 2, at byte ", event["what"])
+        self.assertEqual(event["names"], f"{CLOSED}.damaged-1")
 
     def test_newer_version_is_no_damage(self) -> None:
         """Nothing of a newer version is salvaged, even with damage in front of it."""
@@ -116,7 +117,7 @@ class SalvageTests(SynchronousTestCase):
 
 class CrashTests(SynchronousTestCase):
     def test_power_lost_at_every_call(self) -> None:
-        """A salvage that loses power at any moment has either happened, or can be done once more; nothing gets lost by it."""
+        """A salvage that loses power at any moment has happened or can be done once more; nothing is lost by it."""
         whole = [found for found in OPERATIONS if found not in self.lost]
         for crash_at in range(1, self.calls + 1):
             disk = damaged(several_files(), CLOSED, 1).after_kill()

@@ -84,7 +84,7 @@ class StripTests(SynchronousTestCase):
         self.assertEqual(compacted([old, sent, new], now=DAY + 6), [model.Read("a-4", 5, BOB, ()), sent, new])
 
     def test_the_chat_is_the_same(self) -> None:
-        """A chat that is loaded from a snapshot is the chat that was compacted: also for a message stored twice under one key."""
+        """A chat loaded from a snapshot is the one that was compacted, also with a message stored twice."""
         operations: list[AnyOperation] = [
             model.Registered(ANN, 1, "ann", "h1"),
             model.Registered(BOB, 2, "bob", "h2"),

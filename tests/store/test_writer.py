@@ -67,7 +67,7 @@ class WriterTests(TestCase):
         self.assertEqual(loaded(Disk(self.directory)), messages(51))
 
     async def test_errors_are_handed_on(self) -> None:
-        """Whatever goes wrong with one commit, a bug too, is told to the one who waits for it, and the next ones go on."""
+        """Whatever goes wrong with one commit, a bug too, is told to the one who waits; the next ones go on."""
         for error in (DiskFailed("broken"), TypeError("a bug"), KeyboardInterrupt()):
             failing = self.patch(self.store, "append", _raiser(error))
             with self.assertRaises(type(error)):
@@ -129,7 +129,7 @@ class WriterTests(TestCase):
         self.assertIn("it cannot be started: Resource temporarily unavailable", problems)
 
     async def test_stop_ends_a_compaction(self) -> None:
-        """Stopping doesn't wait for a compaction to be done; what that leaves behind is taken away at the next start."""
+        """Stopping doesn't wait for a compaction to be done; its leftovers are taken away at the next start."""
         self.patch(Compaction, "spawn", _spawn_sleeper)
         for operation in messages(30):
             await self.commit([operation])
