@@ -1,269 +1,292 @@
-"""Bytes ↔ lines, for nc, telnet and whatever else connects; pure.
+"""From a client's bytes to its lines, and as much telnet (RFC 854, 855, 856, 857, 860) as its users need; no I/O.
 
-``LineReader`` keeps what came as it came and takes it apart a line at a time, when asked: a connection that is paused holds
-raw bytes only. A plain line costs one search. Only lines with telnet commands or odd line ends go byte by byte.
-
-Telnet is RFC 854, 855 and 1143 in spirit: nothing is negotiated but BINARY (so that UTF-8 gets through) and ECHO (to hide a
-password), and each other option is refused once.
+Nothing of telnet is said to a peer that has not shown that it speaks it: programs and nc get text only. A known telnet
+client is asked for binary input, as the usual ones drop or replace all but ASCII otherwise, and while a password is typed
+it is told that we echo, which we don't. We never offer binary output or SUPPRESS-GO-AHEAD: with either, telnet clients
+change their line ends or send each key alone.
 """
 
-from enum import Enum
+import enum
+import re
 
 import attrs
+import msgspec
 
-LONGEST = 8192  # bytes of a line with its end
-LONGEST_SUBNEGOTIATION = 512  # bytes, then it is given up on: some garbage that began like one
+MOST_IN_LINE = 8192  # bytes of a line, its end included
+MOST_SUBNEGOTIATED = 512  # bytes of one IAC SB ... IAC SE
+MOST_REPLIES = 1024  # bytes of replies that may wait before next_line stops: a flood must not fill the memory
 
-LF, CR, NUL, BS, DEL = 10, 13, 0, 8, 127
-SE, NOP, EC, EL, AYT, SB, WILL, WONT, DO, DONT, IAC = 240, 241, 247, 248, 246, 250, 251, 252, 253, 254, 255
-BINARY, ECHO, TIMING_MARK = 0, 1, 6
+LF, CRLF = b"\n", b"\r\n"
+CR, IAC = 13, 255
+SE, AYT, EC, EL, SB, WILL, WONT, DO, DONT = 240, 246, 247, 248, 250, 251, 252, 253, 254
+BINARY, ECHO, TIMING_MARK = 0, 1, 6  # options
 
-THERE = b"* NOTICE yes, chattwist is here\r\n"
+HERE = b"* NOTICE yes, chattwist is here\r\n"  # the answer to "are you there"
+
+_SPECIAL = re.compile(rb"[\n\r\xff]")
+_SPECIAL_IN_TELNET = re.compile(rb"[\n\r\xff\x08\x7f]")
+_SUBNEGOTIATION = re.compile(rb"\xff\xfa(?:[^\xff]|\xff[^\xf0])*\xff\xf0")
+_LAST_CHARACTER = re.compile(rb"(?:[\xc2-\xf4][\x80-\xbf]{1,3}|.)\Z", re.DOTALL)
 
 
-class Problem(Enum):
+class Problem(enum.Enum):
     """Why a line cannot be taken as it is."""
 
     NONE = 0
     TOO_LONG = 1
-    TELNET = 2  # a telnet command inside it
+    TELNET = 2  # a telnet command came inside it
     CUT = 3  # the input ended inside it
 
 
-class State(Enum):
-    """Where in a telnet command or line end the reader is."""
-
-    TEXT = 0
-    AFTER_CR = 1
-    AFTER_IAC = 2
-    OPTION = 3
-    SUBNEGOTIATION = 4
-    SUBNEGOTIATION_IAC = 5
-
-
-@attrs.frozen
-class Line:
-    """A line without its end."""
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """A line without its end; where it has a problem, what there is of it, its beginning at least."""
 
     content: bytes
     problem: Problem = Problem.NONE
 
 
-@attrs.define
+@attrs.define(eq=False)
 class LineReader:
-    """One connection's input. ``telnet``: the peer is known to speak it; ``ending``: how our lines to it end."""
+    """One client's input. It holds at most what was fed and not yet asked for, and one line.
 
-    telnet: bool = False
-    ending: bytes = b"\r\n"
-    _raw: bytes = b""  # came, and was not looked at from _start on
-    _start: int = 0
-    _line: bytearray = attrs.Factory(bytearray)  # the beginning of a line that goes byte by byte
-    _state: State = State.TEXT
-    _command: int = 0  # DO, DONT, WILL or WONT, of which the option comes next
-    _skipped: int = 0  # bytes of a subnegotiation
-    _tainted: bool = False  # a telnet command came inside the line
-    _discarding: bool = False  # the line was too long: its rest is thrown away
-    _ended_with_cr: bool = False
-    _hidden: bool = False
-    _refused: bytes = b""  # the answers given to options, each once
-    _replies: bytes = b""
+    ``telnet`` is whether the peer is known to be a telnet client. ``ending`` is what to end our own lines with: CR LF for
+    telnet and before the first line, else as the peer ended its latest line.
 
-    # -- in
+    Call next_line() and write what take_replies() gives, until there is neither a line nor a reply.
+    """
+
+    telnet: bool = attrs.field(default=False, init=False)
+    ending: bytes = attrs.field(default=CRLF, init=False)
+    _raw: bytes = attrs.field(default=b"", init=False)
+    _at: int = attrs.field(default=0, init=False)  # where in _raw the first byte is that was not looked at
+    _rest: bytes = attrs.field(default=b"", init=False)  # looked at: a sequence whose end did not come yet
+    _line: bytearray = attrs.field(factory=bytearray, init=False)  # the beginning of a line, decoded
+    _state: Problem = attrs.field(default=Problem.NONE, init=False)  # of that line; TOO_LONG: told, its rest is dropped
+    _after_cr: bool = attrs.field(default=False, init=False)  # a CR ended telnet's last line: its LF or NUL may follow
+    _hidden: bool = attrs.field(default=False, init=False)
+    _answered: int = attrs.field(default=0, init=False)  # a bit for each DO and WILL that gets no answer any more
+    _replies: bytes = attrs.field(default=b"", init=False)
+
+    # -- what the caller does
 
     def feed(self, data: bytes) -> None:
-        """Keep bytes that came."""
-        self._raw = self._raw[self._start :] + data if self._start < len(self._raw) else data
-        self._start = 0
+        """Keep bytes that came; nothing is parsed before it is asked for."""
+        self._raw = self._rest + self._raw[self._at :] + data
+        self._rest, self._at = b"", 0
 
     @property
     def waiting(self) -> bool:
-        """Whether there are bytes that next_line has not looked at."""
-        return self._start < len(self._raw)
+        """Whether bytes are held that next_line() has not looked at."""
+        return self._at < len(self._raw)
 
     def next_line(self) -> Line | None:
-        """The next line; None when more bytes are needed."""
-        if self.telnet or self._line or self._state is not State.TEXT or self._discarding:
-            return self._byte_by_byte()
-        raw, start = self._raw, self._start
-        end = raw.find(b"\n", start)
-        line = raw[start : end if end >= 0 else len(raw)]
-        cr = line.find(b"\r")
-        if end < 0 or b"\xff" in line or (cr >= 0 and cr < len(line) - 1) or len(line) >= LONGEST:
-            return self._byte_by_byte()
-        self._start = end + 1
-        return self._finish(line if cr < 0 else line[:-1], cr >= 0)
-
-    def end(self) -> Line | None:
-        """The input has ended: what is left over, as a line that has no end."""
-        left = bool(self._line) or self._state is State.AFTER_CR
-        self._line, self._state = bytearray(), State.TEXT
-        return Line(b"", Problem.CUT) if left and not self._discarding else None
-
-    def _finish(self, content: bytes, cr: bool) -> Line:
-        self._ended_with_cr = cr
-        self.ending = b"\r\n" if cr or self.telnet else b"\n"
-        return Line(content)
-
-    # -- byte by byte
-
-    def _byte_by_byte(self) -> Line | None:
-        raw, index, steps = self._raw, self._start, _STEPS
-        line = None
-        while index < len(raw) and line is None:
-            byte = raw[index]
-            index += 1
-            line = steps[self._state](self, byte)
-        self._start = index
-        return line
-
-    def _text(self, byte: int) -> Line | None:
-        if byte == LF:
-            return self._line_ends(cr=False)
-        if byte == CR:
-            self._state = State.AFTER_CR
-            return self._line_ends(cr=True) if self.telnet else None
-        if byte == IAC:
-            self._state = State.AFTER_IAC
-            return None
-        if self.telnet and byte in (BS, DEL):
-            self._erase()
-            return None
-        return self._add(byte)
-
-    def _after_cr(self, byte: int) -> Line | None:
-        self._state = State.TEXT
-        if byte in (LF, NUL):
-            return None if self.telnet else self._line_ends(cr=True)  # to telnet the line ended with the CR
-        return self._text(byte) if self.telnet else (self._add(CR) or self._text(byte))
-
-    def _after_iac(self, byte: int) -> Line | None:
-        if byte < SE:  # garbage that knows nothing of telnet
-            self._state = State.TEXT
-            return self._add(IAC) or self._text(byte)
-        if byte in (DO, DONT, WILL, WONT):
-            self._command, self._state = byte, State.OPTION
-            return None
-        self._know_telnet()
-        self._state = State.TEXT
-        if byte == IAC:
-            return self._add(IAC)
-        if byte == SB:
-            self._skipped, self._state = 0, State.SUBNEGOTIATION
-        elif byte == EC:
-            self._erase()
-        elif byte == EL:
-            self._line.clear()
-        elif byte == AYT:
-            self._replies += THERE
-        if byte not in (EC, EL):
-            self._taint()
-        return None
-
-    def _option(self, option: int) -> Line | None:
-        self._state = State.TEXT
-        if option in (CR, LF):  # no option that anybody negotiates, but the end of a garbage line
-            return self._add(IAC) or self._add(self._command) or self._text(option)
-        self._know_telnet()
-        self._taint()
-        self._answer(self._command, option)
-        return None
-
-    def _subnegotiation(self, byte: int) -> Line | None:
-        self._skipped += 1
-        if byte == IAC:
-            self._state = State.SUBNEGOTIATION_IAC
-        elif self._skipped > LONGEST_SUBNEGOTIATION:
-            self._state, self._tainted = State.TEXT, True
-        return None
-
-    def _subnegotiation_iac(self, byte: int) -> Line | None:
-        self._state = State.TEXT if byte == SE else State.SUBNEGOTIATION
-        return None
-
-    def _line_ends(self, cr: bool) -> Line | None:
-        content, tainted, discarding = bytes(self._line), self._tainted, self._discarding
-        self._line.clear()
-        self._tainted = self._discarding = False
-        if not self.telnet:
-            self._state = State.TEXT
-        line = self._finish(content, cr)
-        if discarding:
-            return None
-        if len(content) + 1 + cr > LONGEST:
-            return Line(b"", Problem.TOO_LONG)
-        return Line(b"", Problem.TELNET) if tainted else line
-
-    def _add(self, byte: int) -> Line | None:
-        if self._discarding:
-            return None
-        self._line.append(byte)
-        if len(self._line) < LONGEST:
-            return None
-        self._line.clear()
-        self._discarding = True
-        return Line(b"", Problem.TOO_LONG)
-
-    def _erase(self) -> None:
-        """Take the last character off the line, with all bytes of its UTF-8."""
-        while self._line and self._line[-1] & 0xC0 == 0x80:
-            self._line.pop()
-        if self._line:
-            self._line.pop()
-
-    def _taint(self) -> None:
-        self._tainted = self._tainted or bool(self._line)
-
-    # -- negotiation
+        """The next line; None when more bytes are needed, or when replies have to go out first."""
+        if not (self.telnet or self._line or self._state is not Problem.NONE):
+            end = self._raw.find(LF, self._at)
+            if 0 <= end < self._at + MOST_IN_LINE:
+                content = self._raw[self._at : end]
+                ending = LF
+                if content.endswith(b"\r"):
+                    content, ending = content[:-1], CRLF
+                if IAC not in content and CR not in content:
+                    self.ending = ending
+                    self._at = end + 1
+                    return Line(content)
+        return self._decode()
 
     def take_replies(self) -> bytes:
-        """What negotiation wants to be sent now."""
-        if not self._replies:
-            return b""
+        """What telnet wants said now, before the answer to the line that next_line() gave."""
         replies, self._replies = self._replies, b""
         return replies
 
     def hide_input(self) -> bytes:
-        """A password is asked for: what to send before, so that the peer does not show it; nothing if it is not telnet."""
-        if self._ended_with_cr:
-            self._know_telnet()
-        replies = self.take_replies()
+        """A password is asked for after the latest line: what to send before saying so, b"" where input cannot be hidden.
+
+        A peer that ended its line with CR is taken for telnet from then on.
+        """
+        if not self.telnet and self.ending == CRLF:
+            self._become_telnet()
         if self.telnet and not self._hidden:
             self._hidden = True
-            replies += bytes((IAC, WILL, ECHO))
-        return replies
+            self._answered |= _bit(DO, ECHO)  # from now on that is an answer, not a question
+            self._say(WILL, ECHO)
+        return self.take_replies()
 
     def show_input(self) -> bytes:
-        """The password came: what to send so that the peer shows again what is typed."""
-        if not self._hidden:
-            return b""
-        self._hidden = False
-        return bytes((IAC, WONT, ECHO))
+        """The password has come: what to send so that the peer shows what is typed again."""
+        if self._hidden:
+            self._hidden = False
+            self._say(WONT, ECHO)
+        return self.take_replies()
 
-    def _know_telnet(self) -> None:
+    def end(self) -> Line | None:
+        """The input has ended, and next_line() gave None: the line that has no end, if there is one."""
+        if self.waiting or self._state is Problem.TOO_LONG:
+            return None
+        content = bytes(self._line) + self._rest
+        self._rest = b""
+        self._begin_line()
+        return Line(content, Problem.CUT) if content else None
+
+    # -- bytes to lines
+
+    def _decode(self) -> Line | None:
+        """next_line() for all input."""
+        while self.waiting and len(self._replies) < MOST_REPLIES:
+            before = self._at
+            line = self._step()
+            if line is not None:
+                return line
+            if self._at == before:
+                self._rest, self._at = self._raw[before:], len(self._raw)
+        if not self.waiting:
+            self._raw, self._at = b"", 0
+        return None
+
+    def _step(self) -> Line | None:
+        """Take in the next run of plain bytes, or one special byte or sequence; nothing while its end is missing."""
+        match = (_SPECIAL_IN_TELNET if self.telnet else _SPECIAL).search(self._raw, self._at)
+        start, stop = self._at, match.start() if match else len(self._raw)
+        if self._after_cr and self._raw[start] != IAC:
+            self._after_cr = False
+            if self._raw[start] in b"\n\0":
+                self._at += 1
+                return None
+        if start < stop:
+            self._at = stop
+            return self._add(self._raw[start:stop])
+        byte = self._raw[start]
+        if byte == IAC:
+            return self._command()
+        if byte == CR:
+            return self._carriage_return()
+        self._at += 1
+        if byte == LF[0]:
+            return self._end_line(LF)
+        self._erase()
+        return None
+
+    def _add(self, content: bytes) -> Line | None:
+        self._after_cr = False
+        if self._state is Problem.TOO_LONG:
+            return None
+        self._line += content
+        if len(self._line) < MOST_IN_LINE:
+            return None
+        line = self._too_long()
+        self._state = Problem.TOO_LONG
+        return line
+
+    def _too_long(self) -> Line:
+        line = Line(bytes(self._line[: MOST_IN_LINE - 1]), Problem.TOO_LONG)
+        self._begin_line()
+        return line
+
+    def _carriage_return(self) -> Line | None:
+        following = self._raw[self._at + 1 : self._at + 2]
+        if following in (b"\n", b"\0"):
+            self._at += 2
+            return self._end_line(CRLF)
+        if self.telnet:  # its LF or NUL may come, but need not
+            self._at += 1
+            self._after_cr = True
+            return self._end_line(CRLF)
+        if not following:
+            return None
+        self._at += 1
+        return self._add(b"\r")
+
+    def _end_line(self, ending: bytes) -> Line | None:
+        self.ending = CRLF if self.telnet else ending
+        if self._state is Problem.TOO_LONG:
+            self._begin_line()
+            return None
+        if len(self._line) + len(ending) > MOST_IN_LINE:
+            return self._too_long()
+        line = Line(bytes(self._line), self._state)
+        self._begin_line()
+        return line
+
+    def _begin_line(self) -> None:
+        self._line.clear()
+        self._state = Problem.NONE
+
+    def _erase(self) -> None:
+        match = _LAST_CHARACTER.search(self._line, max(0, len(self._line) - 4))
+        if match:
+            del self._line[match.start() :]
+
+    # -- telnet
+
+    def _command(self) -> Line | None:
+        """Do what follows an IAC, all of it or nothing; what cannot be telnet is data, and its sender will be told so."""
+        sequence = self._raw[self._at : self._at + 3]
+        if len(sequence) < 2:
+            return None
+        command = sequence[1]
+        if command == IAC:
+            self._at += 2
+            return self._add(b"\xff")
+        if command < SE or (command >= SB and sequence[2:] in (b"\r", b"\n")):
+            self._at += 1
+            return self._add(b"\xff")
+        if command == SB:
+            self._subnegotiation()
+        elif command < SB:
+            self._at += 2
+            self._simple(command)
+        elif len(sequence) == 3:
+            self._at += 3
+            self._interrupted()
+            self._negotiate(command, sequence[2])
+        return None
+
+    def _subnegotiation(self) -> None:
+        match = _SUBNEGOTIATION.match(self._raw, self._at, self._at + MOST_SUBNEGOTIATED)
+        if match:
+            self._at = match.end()
+            self._interrupted()
+        elif len(self._raw) >= self._at + MOST_SUBNEGOTIATED:
+            self._at += MOST_SUBNEGOTIATED
+            if self._state is Problem.NONE:
+                self._state = Problem.TELNET
+
+    def _simple(self, command: int) -> None:
+        if command in (EC, EL):
+            self._become_telnet()
+        else:
+            self._interrupted()
+        if command == EC:
+            self._erase()
+        elif command == EL and self._state is not Problem.TOO_LONG:
+            self._begin_line()
+        elif command == AYT:
+            self._replies += HERE
+
+    def _interrupted(self) -> None:
+        """A command came, maybe inside a line."""
+        self._become_telnet()
+        if self._line and self._state is Problem.NONE:
+            self._state = Problem.TELNET
+
+    def _become_telnet(self) -> None:
         if not self.telnet:
-            self.telnet, self.ending = True, b"\r\n"
-            self._replies += bytes((IAC, DO, BINARY))
+            self.telnet = True
+            self.ending = CRLF
+            self._answered |= _bit(WILL, BINARY)
+            self._say(DO, BINARY)
 
-    def _answer(self, command: int, option: int) -> None:
-        if command == DO and option == TIMING_MARK:
-            self._replies += bytes((IAC, WILL, TIMING_MARK))
-        elif command == DO and not (option == ECHO and self._hidden):
-            self._refuse(WONT, option)
-        elif command == WILL and option != BINARY:
-            self._refuse(DONT, option)
+    def _negotiate(self, command: int, option: int) -> None:
+        """Refuse what is asked for, each thing once: then no two parties can go on refusing for ever."""
+        if (command, option) == (DO, TIMING_MARK):  # a client shows nothing after Ctrl-C until it gets this
+            self._say(WILL, TIMING_MARK)
+        elif command in (DO, WILL) and not self._answered & _bit(command, option):
+            self._answered |= _bit(command, option)
+            self._say(WONT if command == DO else DONT, option)
 
-    def _refuse(self, answer: int, option: int) -> None:
-        refusal = bytes((IAC, answer, option))
-        if refusal not in (self._refused[i : i + 3] for i in range(0, len(self._refused), 3)):
-            self._refused += refusal
-            self._replies += refusal
+    def _say(self, command: int, option: int) -> None:
+        self._replies += bytes((IAC, command, option))
 
 
-_STEPS = {
-    State.TEXT: LineReader._text,
-    State.AFTER_CR: LineReader._after_cr,
-    State.AFTER_IAC: LineReader._after_iac,
-    State.OPTION: LineReader._option,
-    State.SUBNEGOTIATION: LineReader._subnegotiation,
-    State.SUBNEGOTIATION_IAC: LineReader._subnegotiation_iac,
-}
+def _bit(command: int, option: int) -> int:
+    return 1 << (2 * option + (command == DO))
