@@ -24,8 +24,8 @@ class Pace:
     forget: float
 
 
-ACCOUNT = Pace(free=3, longest=8.0, forget=60.0)
-ADDRESS = Pace(free=20, longest=4.0, forget=3.0)
+ACCOUNT = Pace(free=6, longest=8.0, forget=60.0)
+ADDRESS = Pace(free=30, longest=2.0, forget=2.0)  # many people may share one: a proxy's, a tunnel's
 FIRST_WAIT = 0.25  # seconds
 
 

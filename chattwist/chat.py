@@ -31,6 +31,7 @@ class Account:
     messages: list[model.Sent] = attrs.Factory(list)
     unread: dict[str, model.Sent] = attrs.Factory(dict)
     unread_from: dict[str, int] = attrs.Factory(dict)
+    unread_in_order: bool = True
 
     @property
     def shown(self) -> str:
@@ -119,7 +120,8 @@ class Chat:
             self._rename(self.names.remove(account.name, place(account.registered)))
         for message in account.messages:
             if not self._reachable(message):
-                self._unpair(self.messages.pop(message.id))
+                del self.messages[message.id]
+                self._pairs.pop(_pair(message), None)
         account.messages, account.unread, account.unread_from = [], {}, {}
 
     def _rename(self, suffixes: Iterable[tuple[str, str]]) -> None:
@@ -166,7 +168,7 @@ class Chat:
         recipient.unread[message.id] = message
         recipient.unread_from[message.sender] = recipient.unread_from.get(message.sender, 0) + 1
         if message.at < self.latest:  # it came late: another may stand behind it already
-            recipient.unread = dict(sorted(recipient.unread.items(), key=lambda item: place(item[1])))
+            recipient.unread_in_order = False
 
     def _marked_read(self, operation: model.Read) -> None:
         self._remember(operation, operation.account)
@@ -245,6 +247,9 @@ class Chat:
 
     def newest_unread(self, account: Account, count: int) -> list[model.Sent]:
         """The ``count`` unread messages sent last, oldest of them first."""
+        if not account.unread_in_order:
+            account.unread = {message.id: message for message in sorted(account.unread.values(), key=place)}
+            account.unread_in_order = True
         newest = [message for message, _ in zip(reversed(account.unread.values()), range(count), strict=False)]
         return newest[::-1]
 

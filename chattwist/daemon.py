@@ -7,6 +7,7 @@ import atexit
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from types import FrameType
 
@@ -38,6 +39,8 @@ class Daemon(MultiService):
 
     def __init__(self, name: str, *services: IService) -> None:
         super().__init__()
+        # Twisted's own is the wall clock: set back by an hour, it would keep all timers waiting for that long
+        reactor.seconds = time.monotonic  # type: ignore[method-assign]
         self.program = name
         self._stderr = os.dup(2)
         for service in services:

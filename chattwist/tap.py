@@ -63,8 +63,7 @@ class Options(usage.Options):
         self.cluster = DEFAULT if path is None else load(self._from_rundir(path))
         self.address = self.cluster.replica(self["port"])
         self.directory = os.path.join(self._from_rundir(self["data"]), str(self.address.port))
-        for port in (self.address.port, self.address.channel):
-            preflight.check_free(self.address.host, port)
+        preflight.check_free(self.address.host, self.address.port)
         preflight.check_directory(self.directory)
         if self.parent is not None:
             name_files(self.parent, self.address.port)

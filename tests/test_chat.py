@@ -49,7 +49,7 @@ def seen(chat: Chat) -> object:
             account.shown,
             account.password,
             [message.id for message in account.messages],
-            list(account.unread),
+            [message.id for message in chat.newest_unread(account, 9)],
             account.unread_from,
         )
         for account in chat.accounts.values()
