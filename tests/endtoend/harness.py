@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from threading import Event, Thread
 from typing import IO
+
+from twisted.trial.unittest import SkipTest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATIENCE = 60.0  # seconds until a test gives up on an answer
@@ -19,6 +22,15 @@ SHORT_JOURNALS = (
     "from functools import partial; from chattwist.store.store import Store; "
     "Store.open = partial(Store.open, journal_size={}); "
 )
+
+
+def needed(*programs: str) -> None:
+    """Skip the test where a program is missing, unless all of them are required."""
+    for program in programs:
+        if shutil.which(program) is None:
+            if os.environ.get("CHATTWIST_REQUIRE_TOOLS") == "1":
+                raise AssertionError(f"{program} is missing")
+            raise SkipTest(f"{program} is not installed")
 
 
 def free_port() -> int:
@@ -46,6 +58,7 @@ class Server:
         self.port = free_port()
         self.data = os.path.join(self.folder, "chat-data", str(self.port))
         self.log: list[str] = []
+        self._clients: list[Client] = []
         self.process: subprocess.Popen[bytes] | None = None
         self._program = (SHORT_JOURNALS.format(journal_size) if journal_size else "") + TWISTD
         with open(os.path.join(self.folder, "cluster.json"), "w") as file:
@@ -120,7 +133,9 @@ class Server:
         return status
 
     def stop(self) -> int:
-        """Stop it in good order; the exit status."""
+        """Hang up all clients and stop it in good order; the exit status."""
+        while self._clients:
+            self._clients.pop().close()
         self.signal(signal.SIGTERM)
         return self.wait()
 
@@ -132,7 +147,9 @@ class Server:
 
     def client(self) -> "Client":
         """A new connection that has been greeted."""
-        return Client(self.port)
+        client = Client(self.port)
+        self._clients.append(client)
+        return client
 
     def session(self, name: str) -> "Client":
         """A new connection that is logged in as ``name``, a new account if there is none."""

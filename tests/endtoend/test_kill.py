@@ -31,7 +31,7 @@ class Sender:
         self.name = f"c{number}"
         self.sent: dict[str, str] = {}  # text → id, of what was acknowledged
         self.deleted: set[str] = set()  # ids of what was acknowledged as deleted
-        self.read: Counter[str] = Counter()  # id → how often READ showed it, and a later reply proved that it was marked
+        self.read: Counter[str] = Counter()  # id → how often READ showed it and a later reply proved that it was marked
         self.wrong: list[str] = []  # what must not happen
         self.breaks = 0
         self._server, self._done, self._random = server, done, random.Random(SEED + number)
@@ -132,7 +132,7 @@ class KillTests(SynchronousTestCase):
             client = server.session(sender.name)
             seen = [tuple(line.split(" ")) for line in client.history()]
             texts = Counter(text for _, _, who, _, text in seen if who == sender.name)
-            self.assertEqual([text for text, times in texts.items() if times > 1], [], f"doubled, CHATTWIST_SEED={SEED}")
+            self.assertEqual(set(texts.values()), {1}, f"doubled, CHATTWIST_SEED={SEED}")
             expected = {text: key for text, key in sender.sent.items() if key not in sender.deleted}
             mine = {text: message for message, _, who, _, text in seen if who == sender.name}
             self.assertEqual(mine, expected, f"CHATTWIST_SEED={SEED}")
