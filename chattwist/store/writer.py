@@ -1,8 +1,10 @@
 """The store in a running server: commits in a thread of their own, compaction in a process of its own."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -132,7 +134,10 @@ class Compaction(ProcessProtocol):
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         command = [sys.executable, "-P", "-m", "chattwist.store.snapshot", directory, str(upto)]
         try:
-            child = reactor.spawnProcess(self, sys.executable, command, {**os.environ, "PYTHONPATH": path}, directory)
+            with _deaf_to_interrupts():
+                child = reactor.spawnProcess(
+                    self, sys.executable, command, {**os.environ, "PYTHONPATH": path}, directory
+                )
         except OSError as error:
             self.ended.callback(f"it cannot be started: {error.strerror}")
         else:
@@ -154,3 +159,13 @@ class Compaction(ProcessProtocol):
         """Tell how it went."""
         fine = isinstance(reason.value, ProcessDone)
         self.ended.callback("" if fine else self._said.decode(errors="replace").strip() or reason.getErrorMessage())
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """A process started meanwhile never gets a terminal's Ctrl-C: that is for the server, which ends its children itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

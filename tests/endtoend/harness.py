@@ -83,7 +83,7 @@ class Server:
         with open(os.path.join(self.folder, "stderr"), "wb") as stderr:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env={**os.environ, "PYTHONPATH": ROOT, **(environment or {})},
-                stdout=subprocess.PIPE, stderr=stderr, preexec_fn=limit, bufsize=0,
+                stdout=subprocess.PIPE, stderr=stderr, preexec_fn=limit, bufsize=0, start_new_session=True,
             )  # fmt: skip
         self.log = []
         self._told, self._ready = Event(), False
