@@ -5,6 +5,7 @@ Either it runs, or there is one line on stderr and exit status 1; and a stop by 
 
 import atexit
 import os
+import resource
 import signal
 import sys
 import time
@@ -75,6 +76,15 @@ def stop_on_signal(number: int, frame: FrameType | None) -> None:
 def _stop() -> None:
     with suppress(ReactorNotRunning):  # a second signal while it shuts down
         IReactorCore(reactor).stop()
+
+
+def allow_descriptors(wanted: int) -> int:
+    """Let this process open ``wanted`` files and sockets, or as many as it may; gives how many that is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft = min(wanted, hard) if hard != resource.RLIM_INFINITY else wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
 def end_process_with_status(status: int) -> None:

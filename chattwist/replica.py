@@ -15,7 +15,7 @@ from chattwist import errors, model
 from chattwist.chat import Account, Chat
 from chattwist.cluster import Address, Cluster
 from chattwist.commits import Commits, Journal
-from chattwist.daemon import end_process_with_status
+from chattwist.daemon import allow_descriptors, end_process_with_status
 from chattwist.logins import Logins
 from chattwist.online import Online
 from chattwist.passwords import PasswordThreads
@@ -26,6 +26,8 @@ from chattwist.requests import Request
 from chattwist.store.disk import Disk
 from chattwist.store.store import Store
 from chattwist.store.writer import Writer
+
+OTHER_FILES = 64  # descriptors besides the clients': files, pipes, the reactor's own
 
 
 def microseconds() -> int:
@@ -170,6 +172,7 @@ class ReplicaService(Service):
             model.new_origin(),
         )
         self._clients = Clients(self._replica, self._cluster, self._reactor)
+        self._allow_connections(self._cluster.limits.connections)
         self._listen()
         self._writer.start()
         super().startService()
@@ -177,6 +180,14 @@ class ReplicaService(Service):
             "replica {port} ready: {accounts} accounts, {messages} messages",
             port=self._address.port, accounts=len(chat.names), messages=len(chat.messages),
         )  # fmt: skip
+
+    def _allow_connections(self, most: int) -> None:
+        allowed = allow_descriptors(most + OTHER_FILES) - OTHER_FILES
+        if allowed < most:
+            self.log.warn(
+                "only {allowed} connections of limits.connections {most} will fit: raise the limit of open files (ulimit -n)",
+                allowed=allowed, most=most,
+            )  # fmt: skip
 
     def _listen(self) -> None:
         host, port = self._address.host, self._address.port

@@ -7,6 +7,7 @@ the line's tag.
 import re
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import attrs
 
@@ -91,7 +92,12 @@ def echoed(text: str) -> str:
 
 def time_text(at: int) -> str:
     """Microseconds since 1970 as ``2026-11-22T12:00:00Z``."""
-    return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second_text(at // 1_000_000)
+
+
+@lru_cache(256)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def reply(code: int, lines: list[str], tag: str, ending: bytes) -> bytes:
