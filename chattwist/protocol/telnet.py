@@ -266,7 +266,7 @@ class LineReader:
     def _interrupted(self) -> None:
         """A command came, maybe inside a line."""
         self._become_telnet()
-        if self._line and self._state is Problem.NONE:
+        if self._line:
             self._state = Problem.TELNET
 
     def _become_telnet(self) -> None:

@@ -62,6 +62,10 @@ class PlainTests(SynchronousTestCase):
         """CR, NUL, BS and DEL inside a line are bytes of it."""
         self.assertEqual(contents(LineReader(), b"a\rb\x08\x7f\0\r\r\nc\r\r\0"), [b"a\rb\x08\x7f\0\r", b"c\r"])
 
+    def test_mixed_endings(self) -> None:
+        """Whichever end comes first ends the line, also when all come in one chunk."""
+        self.assertEqual(contents(LineReader(), b"a\r\0b\nc\r\nd\r\0e\r\n"), [b"a", b"b", b"c", b"d", b"e"])
+
     def test_cr_at_the_end_of_a_chunk(self) -> None:
         """A line's end may come in two pieces and still is one."""
         reader = LineReader()
@@ -136,7 +140,7 @@ class LimitTests(SynchronousTestCase):
     def test_telnet_commands_in_a_line_too_long(self) -> None:
         """While the rest of a line is thrown away, telnet is still answered; the line is told of once."""
         reader = LineReader()
-        found = lines(reader, b"x" * 9000 + DO + TIMING_MARK + EL + EC + b"\x08yyy\r\nNOOP\r\n")
+        found = lines(reader, b"x" * 9000 + DO + TIMING_MARK + EL + EC + b"\x08y" + SB + b"y" * 600 + b"\r\nNOOP\r\n")
         self.assertEqual([line.problem for line in found], [Problem.TOO_LONG, Problem.NONE])
         self.assertEqual(reader.take_replies(), DO_BINARY + WILL + TIMING_MARK)
 
@@ -160,7 +164,7 @@ class EndTests(SynchronousTestCase):
 
     def test_nothing_left(self) -> None:
         """After a whole line nothing is left over; nor is the rest of a line that was answered already."""
-        for data in (b"", b"NOOP\n", b"x" * 9000, NOP, b"NOOP\r\n" + NOP, b"\n"):
+        for data in (b"", b"NOOP\n", b"x" * 9000, b"x" * 9000 + b"\r", NOP, b"NOOP\r\n" + NOP, b"\n"):
             reader = LineReader()
             lines(reader, data)
             self.assertIsNone(reader.end())
@@ -176,7 +180,8 @@ class EndTests(SynchronousTestCase):
     def test_not_before_the_lines(self) -> None:
         """While lines wait, the end of the input has not come yet."""
         reader = LineReader()
-        reader.feed(b"NOOP\nNO")
+        self.assertEqual(lines(reader, b"NO"), [])
+        reader.feed(b"OP\nNO")
         self.assertIsNone(reader.end())
         self.assertEqual(reader.next_line(), Line(b"NOOP"))
         self.assertIsNone(reader.next_line())
@@ -190,10 +195,11 @@ class RecognitionTests(SynchronousTestCase):
         """Any telnet command makes the peer telnet: it is asked for binary input, once, and our lines end with CR LF."""
         for command in (NOP, DM, BRK, IP, AO, EC, EL, GA, SE, WILL + BINARY, WONT + SGA, DONT + ECHO, SB + NAWS + SE):
             reader = LineReader()
-            self.assertEqual(contents(reader, b"a\n" + command + b"b\n" + command), [b"a", b"b"])
+            self.assertEqual(contents(reader, b"a\n" + command), [b"a"])
             self.assertTrue(reader.telnet)
-            self.assertEqual(reader.take_replies(), DO_BINARY)
             self.assertEqual(reader.ending, b"\r\n")
+            self.assertEqual(contents(reader, b"b\n" + command), [b"b"])
+            self.assertEqual(reader.take_replies(), DO_BINARY)
 
     def test_by_cr_before_a_password(self) -> None:
         """A peer that ends its lines with CR LF or CR NUL is taken for telnet once a password is asked for."""
@@ -234,6 +240,7 @@ class TelnetTests(SynchronousTestCase):
             reader = telnet_reader()
             self.assertEqual(contents(reader, b"a\r"), [b"a"])
             self.assertEqual(contents(reader, ending + b"b\r\n"), [b"b"])
+        self.assertEqual(contents(telnet_reader(), b"a\r" + IAC * 2 + b"\n"), [b"a", IAC])
 
     def test_two_bare_crs(self) -> None:
         """Each CR ends a line, each LF without a CR too, whatever the client mixes."""
@@ -310,6 +317,7 @@ class TelnetTests(SynchronousTestCase):
             found = lines(telnet_reader(), SB + b"x" * 510 + behind + b"\r\nNOOP\r\n")
             self.assertEqual(found, [Line(behind, Problem.TELNET), Line(b"NOOP")])
         self.assertEqual(contents(telnet_reader(), SB + b"x" * 508 + SE + b"NOOP\r\n"), [b"NOOP"])
+        self.assertEqual(lines(telnet_reader(), SB + b"x" * 509 + SE + b"\r\n"), [Line(b"\xf0", Problem.TELNET)])
 
     def test_255_inside_a_subnegotiation(self) -> None:
         """A doubled 255 does not end it, nor does the byte 240 behind one."""
