@@ -118,7 +118,7 @@ class FailingDiskTests(SynchronousTestCase):
 
     def failing_sync(self) -> str:
         """A library whose fdatasync fails while the file named by SYNC_FAILS is there."""
-        library = os.path.abspath(self.mktemp() + ".so")
+        library = os.path.abspath(f"{self.mktemp()}.so")
         subprocess.run(
             ["cc", "-shared", "-fPIC", "-x", "c", "-o", library, "-"], input=FAILING_SYNC, text=True, check=True
         )
