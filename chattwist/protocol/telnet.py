@@ -18,7 +18,7 @@ MOST_REPLIES = 1024  # bytes of replies that may wait before next_line stops: a 
 
 LF, CRLF = b"\n", b"\r\n"
 CR, IAC = 13, 255
-SE, AYT, EC, EL, SB, WILL, WONT, DO, DONT = 240, 246, 247, 248, 250, 251, 252, 253, 254
+EOF, SE, AYT, EC, EL, SB, WILL, WONT, DO, DONT = 236, 240, 246, 247, 248, 250, 251, 252, 253, 254
 BINARY, ECHO, TIMING_MARK = 0, 1, 6  # options
 
 HERE = b"* NOTICE yes, chattwist is here\r\n"  # the answer to "are you there"
@@ -108,7 +108,7 @@ class LineReader:
             self._become_telnet()
         if self.telnet and not self._hidden:
             self._hidden = True
-            self._answered |= _bit(DO, ECHO)  # from now on that is an answer, not a question
+            self._answered &= ~_bit(DO, ECHO)  # that is the answer now; once we show input again, a new question
             self._say(WILL, ECHO)
         return self.take_replies()
 
@@ -227,7 +227,8 @@ class LineReader:
         if command == IAC:
             self._at += 2
             return self._add(b"\xff")
-        if command < SE or (command >= SB and sequence[2:] in (b"\r", b"\n")):
+        least = EOF if self.telnet else SE  # EOF, SUSP, ABORT and EOR are younger and no sign of telnet by themselves
+        if command < least or (command >= SB and sequence[2:] in (b"\r", b"\n")):
             self._at += 1
             return self._add(b"\xff")
         if command == SB:
@@ -280,6 +281,8 @@ class LineReader:
         """Refuse what is asked for, each thing once: then no two parties can go on refusing for ever."""
         if (command, option) == (DO, TIMING_MARK):  # a client shows nothing after Ctrl-C until it gets this
             self._say(WILL, TIMING_MARK)
+        elif (command, option) == (DO, ECHO) and self._hidden:
+            return
         elif command in (DO, WILL) and not self._answered & _bit(command, option):
             self._answered |= _bit(command, option)
             self._say(WONT if command == DO else DONT, option)

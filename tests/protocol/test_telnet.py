@@ -234,6 +234,24 @@ class TelnetTests(SynchronousTestCase):
         self.assertEqual(contents(reader, DO + ECHO), [])
         self.assertEqual(reader.take_replies(), b"")
 
+    def test_echo_is_refused_but_at_a_password(self) -> None:
+        """A client that asks us to echo is told no, before and after a password, else its user would type blindly."""
+        reader = telnet_reader()
+        for _ in range(2):
+            lines(reader, (DO + ECHO) * 2)
+            self.assertEqual(reader.take_replies(), WONT + ECHO)
+            self.assertEqual(reader.hide_input(), WILL + ECHO)
+            lines(reader, (DO + ECHO) * 2)
+            self.assertEqual(reader.take_replies(), b"")
+            self.assertEqual(reader.show_input(), WONT + ECHO)
+
+    def test_younger_commands(self) -> None:
+        """EOF, SUSP, ABORT and EOR do nothing."""
+        reader = telnet_reader()
+        self.assertEqual(contents(reader, b"\xff\xec\xff\xed\xff\xee\xff\xefNOOP\r\n"), [b"NOOP"])
+        self.assertEqual(lines(reader, b"a\xff\xed\r\n"), [Line(b"a", Problem.TELNET)])
+        self.assertEqual(contents(reader, b"\xff\xeb\r\n"), [b"\xff\xeb"])
+
     def test_bare_cr(self) -> None:
         """A bare CR ends the line at once; the LF or NUL that may still come belongs to it."""
         for ending in (b"\n", b"\0", b"", NOP + b"\n"):
