@@ -64,6 +64,13 @@ class TelnetTests(TerminalTests):
             bob.expect("250", f"SEND ann {text}!")
             ann.see(f" bob ann {text}!\r\n")
 
+    def test_letters_that_telnet_takes_for_commands(self) -> None:
+        """Who never was asked for a password is told once to send such a line again; from then on all letters arrive."""
+        ann = self.telnet()
+        ann.enter(f"REGISTER ann {PASSWORD}", "230 ")
+        ann.enter("SEND ann Я рядом", "500 a telnet command")
+        ann.enter("SEND ann Я рядом", " ann ann Я рядом\r\n")
+
     def test_ctrl_c(self) -> None:
         """Ctrl-C in the middle of a line or before one: the session goes on, and its output comes back."""
         ann = self.telnet()
@@ -103,7 +110,7 @@ class NcTests(TerminalTests):
             ann.see(f" bob ann {text}!\r\n")
 
     def test_asked_for_a_password(self) -> None:
-        """What is typed into nc cannot be hidden, so the question for a password says that it shows; nothing of telnet is ever sent to nc."""
+        """What is typed into nc shows, so the question says it; nothing of telnet is ever sent to nc."""
         ann = self.nc()
         self.assertIn("it shows", ann.enter("REGISTER ann", "331 ") + ann.see("\n"))
         ann.enter(PASSWORD, "331 ")
