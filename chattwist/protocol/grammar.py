@@ -14,6 +14,7 @@ import attrs
 from chattwist import errors
 
 _TAG = re.compile(rb" *@(!?[A-Za-z0-9._-]{1,32})(?: +|$)")
+_PLAIN = re.compile("[!-~]")  # visible, and in nearly every message
 _HTTP = re.compile(r" HTTP/\d(\.\d)?$")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))  # not Cn: this Python does not know next year's emoji
@@ -77,12 +78,16 @@ def split_text(rest: str) -> tuple[str, str]:
 
 def clean(text: str) -> str:
     """Text without what could drive a reader's terminal: control characters but TAB, bidirectional overrides and isolates."""
-    return _CONTROL.sub("", text) if _CONTROL.search(text) else text
+    if text.isprintable():  # then it has none of those, and this is known faster
+        return text
+    return _CONTROL.sub("", text)
 
 
 def is_visible(text: str) -> bool:
     """Whether at least one character of it can be seen."""
-    return any(character > " " and unicodedata.category(character) not in _INVISIBLE for character in text)
+    return _PLAIN.search(text) is not None or any(
+        unicodedata.category(character) not in _INVISIBLE for character in text
+    )
 
 
 def echoed(text: str) -> str:
