@@ -18,6 +18,7 @@ _PLAIN = re.compile("[!-~]")  # visible, and in nearly every message
 _HTTP = re.compile(r" HTTP/\d(\.\d)?$")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))  # not Cn: this Python does not know next year's emoji
+NOT_UTF8 = "this line is not UTF-8; use a UTF-8 terminal, start telnet as telnet -8, and send it again"
 _ECHOED = 40  # characters of what a client sent that an error repeats
 
 
@@ -53,9 +54,7 @@ def parse(content: bytes) -> Command | None:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        return Command(
-            tag, problem=errors.WrongArguments("this line is not UTF-8; set your terminal to UTF-8 and send it again")
-        )
+        return Command(tag, problem=errors.WrongArguments(NOT_UTF8))
     verb, _, rest = text.lstrip(" ").partition(" ")
     if not verb:
         return (

@@ -111,14 +111,15 @@ class Client(Protocol):
         return not (self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
 
     def _take_line(self) -> bool:
+        """Take what comes next, a line or a telnet client's questions; whether there was anything."""
         line = self._reader.next_line()
-        self._negotiate(self._reader.take_replies())
-        if line is None and self._input_ended:
+        replies = self._reader.take_replies()
+        self._negotiate(replies)
+        if line is None and not replies and self._input_ended:
             line = self._reader.end()
-        if line is None:
-            return False
-        self._session.line(line)
-        return True
+        if line is not None:
+            self._session.line(line)
+        return line is not None or bool(replies)
 
     def _negotiate(self, replies: bytes) -> None:
         if replies:

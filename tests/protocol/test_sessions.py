@@ -72,6 +72,16 @@ class OrderTests(SynchronousTestCase):
         self.assertTrue(ann.transport.reading)
         self.assertEqual(len(replies(ann)), 103)
 
+    def test_telnet_questions_before_a_half_close(self) -> None:
+        """However much telnet asks before, the line behind it is answered before the server closes."""
+        world = World()
+        ann = world.connect("ann")
+        ann.received()
+        ann.protocol.dataReceived(b"\xff\xfd\x06" * 2000 + b"NOOP\r\n")
+        ann.half_close()
+        self.assertTrue(ann.received().endswith(b"250 ok\r\n"))
+        self.assertTrue(ann.transport.closed)
+
     def test_a_line_without_its_end(self) -> None:
         """A line cut off by the end of input is not taken as a command."""
         world = World()
