@@ -66,6 +66,7 @@ class MemoryTransport(StringTransport):
         super().__init__()
         self.stuck = False
         self.reading = True
+        self.bufferSize = 65536
         self.closed = self.write_closed = self.aborted = False
         self._unsent = b""
 

@@ -18,6 +18,7 @@ from chattwist.protocol.backend import Backend
 from chattwist.protocol.session import Session
 from chattwist.protocol.telnet import LineReader
 
+MOST_READ = 8192  # bytes taken from one client before others get their turn: a flood of commands or of telnet's takes longest
 MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
 LINGER = 3.0  # seconds a connection that we end gets to read our last words and to close its side
 CLOSING = 421
@@ -48,6 +49,7 @@ class Client(Protocol):
         """Greet."""
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
+        self.transport.bufferSize = MOST_READ
         # telnet's Ctrl-C sends its last byte as urgent data, which would be taken out of the stream
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.transport.registerProducer(self, False)

@@ -72,6 +72,10 @@ class OrderTests(SynchronousTestCase):
         self.assertTrue(ann.transport.reading)
         self.assertEqual(len(replies(ann)), 103)
 
+    def test_a_flood_is_taken_in_small_pieces(self) -> None:
+        """Other clients get their turn between the pieces of what one sends, not only behind 64 KiB of commands."""
+        self.assertLessEqual(World().connect("ann").transport.bufferSize, 8192)
+
     def test_telnet_questions_before_a_half_close(self) -> None:
         """However much telnet asks before, the line behind it is answered before the server closes."""
         world = World()
