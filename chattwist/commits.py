@@ -79,7 +79,7 @@ class Commits:
         self._chat.forget_keys(self._now())
         for request, done in waiting:
             claims = _claims(request)
-            if not claimed.isdisjoint(claims):
+            if not claimed.isdisjoint(claims) or (request is None and later):
                 later.append((request, done))
                 continue
             claimed.update(claims)
