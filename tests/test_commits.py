@@ -14,6 +14,7 @@ class SettledTests(SynchronousTestCase):
             world.connect(name).send(f"REGISTER {name} password\n".encode())
         ann, bob = (world.connections[name] for name in names)
         ann.send(b"SEND bob hi\n")
+        bob.send(b"NOOP\n")  # it has read the message
         (message,) = world.chat.messages
         for connection in ann, bob:
             connection.received()
