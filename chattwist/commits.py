@@ -49,8 +49,7 @@ class Commits:
         self._took, self._again, self._failed = took, again, failed
         self._waiting: list[tuple[Request | None, Done]] = []
         self._busy = False
-        self._broken = False
-        self.refusal: errors.ChatError | None = None  # why nothing can be committed now
+        self.refusal: errors.ChatError | None = None  # why nothing can be committed from now on
 
     def submit(self, request: Request, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)`` is called once, later."""
@@ -94,8 +93,6 @@ class Commits:
     def _decide(self, request: Request | None) -> model.AnyOperation | Committed | errors.ChatError | None:
         if request is None:
             return None
-        if self._broken:
-            return errors.NoSpace("this replica's disk failed and it is stopping; connect again soon")
         if self.refusal is not None:
             return self.refusal
         first = self._chat.done_before(request.owner, request.key) if request.key else None
@@ -132,7 +129,7 @@ class Commits:
             self._stamps.back_to(mark)
             error = errors.NoSpace("not recorded: this replica's disk is full; free some space there and try again")
         else:
-            self._broken = True
+            self.refusal = errors.NoSpace("this replica's disk failed and it is stopping; connect again soon")
             self._failed(failure)
             error = errors.OutcomeUnknown(
                 "the disk failed, it may or may not be recorded; ask again with the same retry key"

@@ -62,8 +62,8 @@ class Replica:
             reactor, chat, model.Stamps(origin), now, journal, took=self._take, again=self._again, failed=disk_failed
         )
         if cluster.mode == "majority" and 2 * self._disks() <= len(cluster.replicas):
-            self._commits.refusal = errors.NoPrimary(
-                "no majority of the replicas is here, so nothing was recorded; try again"
+            self.refuse(
+                errors.NoPrimary("no majority of the replicas is here, so nothing was recorded; try again later")
             )
         logins = Logins(reactor, chat, self._commits, self._online, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
@@ -130,6 +130,10 @@ class Replica:
                     found.append((session, message.id))
         return found
 
+    def refuse(self, error: errors.ChatError) -> None:
+        """Commit nothing from now on."""
+        self._commits.refusal = error
+
     def settled(self) -> Deferred[None]:
         """Fires once nothing is on its way to the disk."""
         done: Deferred[None] = Deferred()
@@ -176,10 +180,16 @@ class ReplicaService(Service):
         self._listen()
         self._writer.start()
         super().startService()
+        self._reactor.callWhenRunning(self._say_ready)
+
+    def _say_ready(self) -> None:
+        """Once the reactor runs: not before a SIGTERM ends the process in good order."""
         self.log.info(
             "replica {port} ready: {accounts} accounts, {messages} messages",
-            port=self._address.port, accounts=len(chat.names), messages=len(chat.messages),
-        )  # fmt: skip
+            port=self._address.port,
+            accounts=len(self._replica.chat.names),
+            messages=len(self._replica.chat.messages),
+        )
 
     def _allow_connections(self, most: int) -> None:
         allowed = allow_descriptors(most + OTHER_FILES) - OTHER_FILES
@@ -200,6 +210,9 @@ class ReplicaService(Service):
         await maybeDeferred(self._port.stopListening)
         self._clients.stop_taking_lines()
         await self._replica.settled()
+        self._replica.refuse(
+            errors.NoPrimary("this replica is stopping; connect again soon")
+        )  # a hash may be under way
         await self._clients.say_goodbye("this replica is stopping; connect again soon, or to another replica")
         self._threads.stop()
         await self._writer.stop()

@@ -15,11 +15,6 @@ SHORTEST, LONGEST = 8, 1024  # bytes of a password
 PASSWORD_RULE = f"a password is {SHORTEST} to {LONGEST} bytes long"
 
 
-def _question(call: "Call", what: str) -> str:
-    seen = "" if call.session.sink.telnet else "; it shows while you type (telnet hides it)"
-    return f"{what}; an empty line cancels{seen}"
-
-
 def _check_new(password: str) -> None:
     if not SHORTEST <= len(password.encode()) <= LONGEST:
         raise errors.WrongArguments(f"{PASSWORD_RULE}; choose another")
@@ -35,14 +30,14 @@ def register(call: "Call") -> None:
 
     def once(call: "Call", password: str) -> None:
         _check_new(password)
-        call.ask(_question(call, "the same password again"), lambda call, again: twice(call, password, again))
+        call.ask("the same password again", lambda call, again: twice(call, password, again))
 
     def twice(call: "Call", password: str, again: str) -> None:
         if again != password:
             raise errors.WrongArguments("the two passwords differ; no account was made; REGISTER again")
         _register(call, name, password)
 
-    call.ask(_question(call, f"choose a password for {name}, {SHORTEST} to {LONGEST} bytes"), once)
+    call.ask(f"choose a password for {name}, {SHORTEST} to {LONGEST} bytes", once)
 
 
 def _register(call: "Call", name: str, password: str) -> None:
@@ -83,7 +78,7 @@ def _login(call: "Call", takeover: bool) -> None:
     if given:
         check(call, given[0])
     else:
-        call.ask(_question(call, "password"), check)
+        call.ask("password", check)
 
 
 def logout(call: "Call") -> None:
@@ -103,20 +98,18 @@ def passwd(call: "Call") -> None:
         return _change(call, given[0], given[1])
 
     def old_given(call: "Call", old: str) -> None:
-        call.ask(
-            _question(call, f"new password, {SHORTEST} to {LONGEST} bytes"), lambda call, new: new_given(call, old, new)
-        )
+        call.ask(f"new password, {SHORTEST} to {LONGEST} bytes", lambda call, new: new_given(call, old, new))
 
     def new_given(call: "Call", old: str, new: str) -> None:
         _check_new(new)
-        call.ask(_question(call, "new password again"), lambda call, again: again_given(call, old, new, again))
+        call.ask("new password again", lambda call, again: again_given(call, old, new, again))
 
     def again_given(call: "Call", old: str, new: str, again: str) -> None:
         if again != new:
             raise errors.WrongArguments("the two new passwords differ; the password stays as it was; PASSWD again")
         _change(call, old, new)
 
-    call.ask(_question(call, "old password"), old_given)
+    call.ask("old password", old_given)
 
 
 def _change(call: "Call", old: str, new: str) -> None:
@@ -136,7 +129,7 @@ def unregister(call: "Call") -> None:
     if given:
         check(call, given[0])
     else:
-        call.ask(_question(call, "password, to delete this account for good"), check)
+        call.ask("password, to delete this account for good", check)
 
 
 def _gone(call: "Call", done: Committed) -> None:

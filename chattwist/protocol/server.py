@@ -4,7 +4,7 @@ import socket
 from collections import Counter
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPullProducer, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, IPullProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.internet.tcp import Connection
@@ -18,9 +18,12 @@ from chattwist.protocol.backend import Backend
 from chattwist.protocol.session import Session
 from chattwist.protocol.telnet import LineReader
 
-MOST_READ = 8192  # bytes taken from one client before others get their turn: a flood of commands or of telnet's takes longest
+MOST_READ = (
+    8192  # bytes taken from one client before others get their turn: a flood of commands or of telnet's takes longest
+)
 MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
-LINGER = 3.0  # seconds a connection that we end gets to read our last words and to close its side
+LINGER = 0.5  # seconds a client gets to close its side after ours, before the connection is cut
+GOODBYE = 3.0  # seconds that all clients get when the replica stops
 CLOSING = 421
 
 
@@ -38,10 +41,10 @@ class Client(Protocol):
         self._unsent = 0  # bytes written since all had gone out
         self._events = 0  # those of them that are events
         self._behind: float | None = None  # since when events are refused because of those
-        self._since = self._known = (
-            clients.now()
-        )  # when it last sent or read something; when it was last seen logged in
+        self._since = clients.now()  # when it last sent or read something
+        self._known = self._since  # when it was last seen logged in
         self._pumping = self._paused = self._input_ended = self._closing = False
+        self._cut: IDelayedCall | None = None  # our side is closed: the call that closes the client's
 
     # -- what the transport tells
 
@@ -69,10 +72,10 @@ class Client(Protocol):
     def readConnectionLost(self) -> None:
         """The client sends no more: answer what it sent, then close."""
         self._input_ended = True
-        if self._closing:
-            self.transport.loseConnection()
-        else:
+        if not self._closing:
             self._pump()
+        elif self._cut is not None:
+            self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
         """Our side is closed; the client's follows."""
@@ -81,6 +84,7 @@ class Client(Protocol):
         """The connection is gone."""
         self._closing = True
         self._session.lost()
+        _cancel(self._cut)
         self._clients.closed(self)
 
     def resumeProducing(self) -> None:
@@ -89,7 +93,9 @@ class Client(Protocol):
             self._since = self._clients.now()
         self._unsent = self._events = 0
         self._behind = None
-        if not self._closing:
+        if self._closing:
+            self._hang_up()
+        else:
             self._session.drained()
             self._pump()
 
@@ -185,17 +191,23 @@ class Client(Protocol):
         self._pump()
 
     def close(self) -> None:
-        """See Sink. Our side first: were the whole connection closed while input is unread, TCP would drop our last words."""
+        """See Sink."""
         if self._closing:
             return
         self._closing = True
         self._since = self._clients.now()
+        if not self._unsent:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close our side first: were the whole connection closed while input is unread, TCP would drop our last words."""
         self.transport.unregisterProducer()
         if self._input_ended:
             self.transport.loseConnection()
         else:
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()
+            self._cut = self._clients.call_later(LINGER, self.transport.abortConnection)
 
     # -- deadlines
 
@@ -209,13 +221,12 @@ class Client(Protocol):
     def check(self, now: float) -> None:
         """Close the connection if it has been waiting for its client for too long."""
         timings, waited = self._clients.cluster.timings, now - self._since
-        if self._closing:
-            if waited > LINGER:
-                self._abort()
-        elif self._unsent:
+        if self._unsent:
             if waited > timings.stalled or (self._behind is not None and now - self._behind > timings.behind):
                 self._clients.log.info("{peer} does not read: ended, what it missed stays unread", peer=self.address)
-                self._abort()
+                self.abort()
+        elif self._closing:
+            pass
         elif self._session.account is None:
             if now - self._known > timings.login_deadline and self._session.idle:
                 self.say_goodbye("nobody logged in here for too long; connect again when you need it")
@@ -224,7 +235,8 @@ class Client(Protocol):
             if waited > timings.idle and self._session.idle:
                 self.say_goodbye("idle for too long; connect and LOGIN again when you need it")
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End the connection at once."""
         self._closing = True
         self._session.lost()
         self.transport.abortConnection()
@@ -240,6 +252,7 @@ class Clients(Factory):
         self.backend = backend
         self.cluster = cluster
         self.now = reactor.seconds
+        self.call_later = reactor.callLater
         self.stopping = False
         self._all_gone: Deferred[None] | None = None
         self._connections: set[Client] = set()
@@ -248,8 +261,13 @@ class Clients(Factory):
         self._sweep.clock = reactor
 
     def startFactory(self) -> None:
-        """Begin to watch deadlines; until the goodbye is over, for that has one, too."""
+        """Begin to watch deadlines."""
         self._sweep.start(1.0, now=False).addErrback(lambda failure: self.log.failure("deadlines", failure=failure))
+
+    def stopFactory(self) -> None:
+        """Listening is over, and with it all deadlines but the goodbye's."""
+        if self._sweep.running:
+            self._sweep.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A client, or where there are too many, one that is turned away."""
@@ -266,18 +284,22 @@ class Clients(Factory):
         self.stopping = True
 
     def say_goodbye(self, text: str) -> Deferred[None]:
-        """End all connections; fires when all are gone, a client that does not close its side after LINGER seconds."""
+        """End all connections; fires when all are gone, those that do not read it after GOODBYE seconds."""
         for client in list(self._connections):
             client.say_goodbye(text)
+        cut = self.call_later(GOODBYE, self._cut_off_all)
         gone: Deferred[None] = Deferred()
+        gone.addCallback(lambda _: _cancel(cut))
         self._all_gone = gone
         self._tell_if_all_gone(gone)
         return gone
 
+    def _cut_off_all(self) -> None:
+        for client in list(self._connections):
+            client.abort()
+
     def _tell_if_all_gone(self, gone: Deferred[None]) -> None:
         if not self._connections and not gone.called:
-            if self._sweep.running:
-                self._sweep.stop()
             gone.callback(None)
 
     def opened(self, client: Client) -> None:
@@ -301,6 +323,11 @@ class Clients(Factory):
                 client.check(now)
             except Exception:  # else the loop would end for ever
                 self.log.failure("a deadline could not be checked")
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()
 
 
 class TurnedAway(Protocol):

@@ -63,7 +63,8 @@ class Call:
     def ask(self, question: str, then: Then) -> None:
         """Answer with 331; the next line goes to ``then``."""
         self.session.ask(self, then)
-        self.reply(331, question)
+        seen = "" if self.session.sink.telnet else "; it shows while you type (telnet hides it)"
+        self.reply(331, f"{question}; an empty line cancels{seen}")
 
     def then(self, go: Callable[..., None]) -> Done:
         """A callback that answers with the error it gets, or goes on with what else it gets."""

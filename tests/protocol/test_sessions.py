@@ -96,6 +96,42 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual([line[:3] for line in replies(ann)], ["250", "500"])
 
 
+class EndTests(SynchronousTestCase):
+    """How a connection ends."""
+
+    def slow_history(self, ending: bytes) -> Connection:
+        """A client that asks for much, says that this is all, and reads slowly."""
+        self.world = World()
+        self.world.clients.startFactory()
+        self.addCleanup(self.world.clients.stopFactory)
+        ann = logged_in(self.world, "ann")
+        ann.send(b"SEND ann %s\n" % (b"x" * 8000) * 20)
+        ann.received()
+        ann.transport.stuck = True
+        ann.send(b"HISTORY 20\n" + ending)
+        return ann
+
+    def assert_all_came(self, ann: Connection) -> None:
+        """It was not cut off while it read; and then the server did not keep the connection."""
+        self.world.clock.pump([1] * 10)
+        self.assertFalse(ann.transport.write_closed or ann.transport.closed)
+        ann.transport.stuck = False
+        self.world.run()
+        self.assertIn("213 20 messages", replies(ann))
+        self.world.clock.advance(1)
+        self.assertTrue(ann.transport.closed)
+
+    def test_quit_behind_much(self) -> None:
+        """QUIT ends the connection once all before it has been read, however long that takes."""
+        self.assert_all_came(self.slow_history(b"QUIT\n"))
+
+    def test_half_close_behind_much(self) -> None:
+        """So does the end of input."""
+        ann = self.slow_history(b"")
+        ann.half_close()
+        self.assert_all_came(ann)
+
+
 class ReadMarkTests(SynchronousTestCase):
     """What counts as read."""
 
@@ -266,6 +302,7 @@ class DeadlineTests(SynchronousTestCase):
         self.world.clients.stop_taking_lines()
         ann.send(b"SEND ann hi\n")
         self.world.clients.say_goodbye("stopping")
+        self.world.run()
         self.assertEqual(ann.received(), b"421 stopping\n")
         self.assertEqual(self.world.chat.messages, {})
 
