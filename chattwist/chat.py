@@ -91,7 +91,6 @@ class Chat:
         account = self._account(operation.id)
         if account.registered is not None:
             return
-        self._remember(operation, by_name(operation.name))
         account.registered = operation
         account.name = operation.name
         self._set_password(account, operation.password, place(operation))
@@ -222,7 +221,7 @@ class Chat:
                 self._keys[index] = operation
 
     def done_before(self, owner: str, key: str) -> model.AnyOperation | None:
-        """What was recorded first under a retry key; ``owner`` is an account's id or ``by_name(name)``."""
+        """What was recorded first under a retry key; ``owner`` is an account's id."""
         found = [self._keys[owner, key, sent] for sent in (True, False) if (owner, key, sent) in self._keys]
         return min(found, key=place, default=None)
 
@@ -271,11 +270,6 @@ class Chat:
         if message is None or account_id not in (message.sender, message.recipient):
             return None
         return message
-
-
-def by_name(name: str) -> str:
-    """The owner of a retry key of REGISTER: a name, in a form that no account's id has."""
-    return f"@{fold(name)}"
 
 
 def newest(lists: list[list[model.Sent]], count: int, before: Place | None) -> tuple[list[model.Sent], bool]:

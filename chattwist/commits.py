@@ -49,6 +49,7 @@ class Commits:
         self._took, self._again, self._failed = took, again, failed
         self._waiting: list[tuple[Request | None, Done]] = []
         self._busy = False
+        self._full = False  # the disk, when it was last written to
         self.refusal: errors.ChatError | None = None  # why nothing can be committed from now on
 
     def submit(self, request: Request, done: Done) -> None:
@@ -77,7 +78,7 @@ class Commits:
         claimed: set[Claim] = set()
         self._chat.forget_keys(self._now())
         for request, done in waiting:
-            claims = _claims(request)
+            claims = [] if request is None else list(request.claims())
             if not claimed.isdisjoint(claims) or (request is None and later):
                 later.append((request, done))
                 continue
@@ -95,7 +96,7 @@ class Commits:
             return None
         if self.refusal is not None:
             return self.refusal
-        first = self._chat.done_before(request.owner, request.key) if request.key else None
+        first = request.done_before(self._chat)
         if first is not None:
             return self._again(first)
         try:
@@ -117,6 +118,9 @@ class Commits:
             if failure is not None:
                 answers[:0] = self._not_written(failure, mark, taken)
                 return self._finish(answers)
+            if self._full:
+                self._full = False
+                self.log.info("there is room on the disk again")
             for operation, done in taken:
                 self._answer(done, self._took(operation))
             self._finish(answers)
@@ -126,6 +130,9 @@ class Commits:
     def _not_written(self, failure: BaseException, mark: tuple[int, int], taken: list[Taken]) -> list[Answer]:
         error: errors.ChatError
         if isinstance(failure, errors.DiskFull):
+            if not self._full:
+                self.log.error("the disk is full ({reason}): nothing is recorded until there is room", reason=str(failure))
+            self._full = True
             self._stamps.back_to(mark)
             error = errors.NoSpace("not recorded: this replica's disk is full; free some space there and try again")
         else:
@@ -148,12 +155,3 @@ class Commits:
             done(result)
         except Exception:
             self.log.failure("an answer could not be given")
-
-
-def _claims(request: Request | None) -> list[Claim]:
-    if request is None:
-        return []
-    claims = list(request.claims())
-    if request.key:
-        claims.append(("key", request.owner, request.key))
-    return claims

@@ -10,14 +10,14 @@ from twisted.logger import Logger
 
 from chattwist import errors, model
 from chattwist.attempts import Attempts
-from chattwist.chat import Account, Chat, by_name
+from chattwist.chat import Account, Chat
 from chattwist.commits import Commits
 from chattwist.names import fold
 from chattwist.online import Online
 from chattwist.passwords import PasswordThreads, hash_password, is_right, nobodys_hash
 from chattwist.protocol.backend import Committed, Done
 from chattwist.protocol.session import Session
-from chattwist.requests import ChangePassword, Register, Request, Unregister, check_name_is_free
+from chattwist.requests import ChangePassword, Register, Request, Unregister, check_name_is_free, registered_before
 
 
 class Logins:
@@ -63,12 +63,13 @@ class Logins:
         )
 
     async def _register(self, session: Session, name: str, password: str, key: str) -> Account:
-        first = self._chat.done_before(by_name(name), key) if key else None
-        if not isinstance(first, model.Registered):
+        first = registered_before(self._chat, name, key)
+        if first is None:
             check_name_is_free(self._chat, name)
             hashed = await self._threads.run(hash_password, password, self._cost)
-            first = (await self._committed(Register(name, hashed, key=key))).operation
-            assert isinstance(first, model.Registered)
+            committed = (await self._committed(Register(name, hashed, key=key))).operation
+            assert isinstance(committed, model.Registered)
+            first = committed
             if first.password == hashed:
                 account = self._chat.accounts[first.id]
                 self._online.enter(session, account, takeover=True)
@@ -89,15 +90,17 @@ class Logins:
         return account
 
     async def _change_password(self, account: Account, address: str, old: str, new: str, key: str) -> Committed:
-        _, hashed = await self._verified(account.name, old, address)
+        _, hashed = await self._verified(account.name, old, address, "wrong password; the old one stays")
         renewed = await self._threads.run(hash_password, new, self._cost)
         return await self._committed(ChangePassword(account.id, hashed, renewed, key=key))
 
     async def _unregister(self, account: Account, address: str, password: str, key: str) -> Committed:
-        _, hashed = await self._verified(account.name, password, address)
+        _, hashed = await self._verified(account.name, password, address, "wrong password; the account stays")
         return await self._committed(Unregister(account.id, hashed, key=key))
 
-    async def _verified(self, name: str, password: str, address: str) -> tuple[Account, str]:
+    async def _verified(
+        self, name: str, password: str, address: str, wrong: str = "wrong name or password"
+    ) -> tuple[Account, str]:
         """The account and the hash that the password was found right for; a wrong name takes as long as a wrong password."""
         wait = self._attempts.wait(fold(name[:100]), address, self._reactor.seconds())
         if wait:
@@ -106,7 +109,7 @@ class Logins:
         hashed = nobodys_hash(self._cost) if account is None else account.password
         right = await self._threads.run(is_right, password, hashed)
         if account is None or not right:
-            raise errors.WrongPassword("wrong name or password")
+            raise errors.WrongPassword(wrong)
         self._attempts.succeeded(fold(name[:100]), address)
         return account, hashed
 

@@ -97,8 +97,10 @@ class Replica:
         self.log.failure("a command failed")
 
     def _again(self, operation: model.AnyOperation) -> Committed:
-        unread = isinstance(operation, model.Sent) and self.chat.is_unread(operation)
-        return Committed(operation, self._disks(), pushed=not unread)
+        pushed = isinstance(operation, model.Sent) and (
+            operation.recipient in self._online.sessions or not self.chat.is_unread(operation)
+        )
+        return Committed(operation, self._disks(), pushed)
 
     def _disks(self) -> int:
         return 1
@@ -225,7 +227,7 @@ class ReplicaService(Service):
 
     def _disk_failed(self, failure: BaseException) -> None:
         """End the process (R9): what the disk holds is not known any more, and reading it anew is the way to find out."""
-        self.log.critical("replica {port} ends, its disk failed: {failure}", port=self._address.port, failure=failure)
+        self.log.critical("replica {port} ends, its disk failed: {reason}", port=self._address.port, reason=str(failure))
         end_process_with_status(1)
 
 

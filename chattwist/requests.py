@@ -11,8 +11,8 @@ from typing import TypeAlias
 import attrs
 
 from chattwist import errors, model
-from chattwist.chat import Account, Chat, by_name
-from chattwist.names import is_name
+from chattwist.chat import Account, Chat
+from chattwist.names import fold, is_name
 
 Stamp: TypeAlias = Callable[[], tuple[str, int]]  # gives the id and the time stamp of the operation that is made
 Claim: TypeAlias = tuple[str, ...]
@@ -22,13 +22,12 @@ NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter
 
 @attrs.frozen
 class Request:
-    """What all requests have: ``key`` is the retry key or ``""``, ``owner`` whose key it is."""
+    """What all requests have: ``key`` is the retry key or ``""``."""
 
     key: str = attrs.field(default="", kw_only=True)
 
-    @property
-    def owner(self) -> str:
-        """The account's id, or for REGISTER the name in the form of chat.by_name."""
+    def done_before(self, chat: Chat) -> model.AnyOperation | None:
+        """What was recorded first under the retry key; then the request is not done again."""
         raise NotImplementedError
 
     def claims(self) -> Iterable[Claim]:
@@ -47,12 +46,11 @@ class Register(Request):
     name: str
     password: str = attrs.field(repr=False)
 
-    @property
-    def owner(self) -> str:
-        return by_name(self.name)
+    def done_before(self, chat: Chat) -> model.AnyOperation | None:
+        return registered_before(chat, self.name, self.key)
 
     def claims(self) -> Iterable[Claim]:
-        return (("name", self.owner),)
+        return (("name", fold(self.name)),)
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         check_name_is_free(chat, self.name)
@@ -65,9 +63,11 @@ class OwnAccount(Request):
 
     account: str
 
-    @property
-    def owner(self) -> str:
-        return self.account
+    def done_before(self, chat: Chat) -> model.AnyOperation | None:
+        return chat.done_before(self.account, self.key) if self.key else None
+
+    def claims(self) -> Iterable[Claim]:
+        return [("key", self.account, self.key)] if self.key else []
 
     def living(self, chat: Chat) -> Account:
         """The account itself; a session can outlive it by a moment."""
@@ -85,7 +85,7 @@ class ChangePassword(OwnAccount):
     new: str = attrs.field(repr=False)
 
     def claims(self) -> Iterable[Claim]:
-        return (("account", self.account),)
+        return [*super().claims(), ("account", self.account)]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         if self.living(chat).password != self.old:
@@ -100,7 +100,7 @@ class Unregister(OwnAccount):
     password: str = attrs.field(repr=False)
 
     def claims(self) -> Iterable[Claim]:
-        return (("account", self.account),)
+        return [*super().claims(), ("account", self.account)]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         if self.living(chat).password != self.password:
@@ -131,7 +131,7 @@ class Delete(OwnAccount):
     messages: tuple[str, ...]
 
     def claims(self) -> Iterable[Claim]:
-        return [("message", message) for message in self.messages]
+        return [*super().claims(), *(("message", message) for message in self.messages)]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         self.living(chat)
@@ -166,3 +166,10 @@ def check_name_is_free(chat: Chat, name: str) -> None:
         raise errors.NotAName(NAME_RULE)
     if chat.account(name) is not None:
         raise errors.NameTaken(f"the name {name} is taken; choose another")
+
+
+def registered_before(chat: Chat, name: str, key: str) -> model.Registered | None:
+    """The living account's registration, if it was made with this retry key."""
+    account = chat.account(name)
+    registered = None if account is None else account.registered
+    return registered if registered is not None and key and registered.key == key else None

@@ -45,11 +45,25 @@ class MemoryJournal:
 
 
 class NoThreads:
-    """Password threads that are done at once."""
+    """Password threads that are done at once, or while ``held`` when ``release`` is called."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._waiting: list[Callable[[], None]] = []
 
     def run(self, function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
         """See PasswordThreads."""
-        return succeed(function(*arguments))
+        if not self.held:
+            return succeed(function(*arguments))
+        result: Deferred[Any] = Deferred()
+        self._waiting.append(lambda: result.callback(function(*arguments)))
+        return result
+
+    def release(self) -> None:
+        """Let what waits be done."""
+        self.held = False
+        for work in self._waiting:
+            work()
 
 
 class Socket:
@@ -182,7 +196,8 @@ class World:
         self.chat = Chat()
         for operation in self.journal.operations:
             self.chat.apply(operation)
-        threads: Any = NoThreads()
+        self.threads = NoThreads()
+        threads: Any = self.threads
         self.replica = Replica(
             self.cluster, self.cluster.replicas[0], self.chat, self.journal, threads, self.clock, self.failed.append,
             origin, lambda: int((NOON - 1000 + self.clock.seconds()) * 1_000_000),

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from chattwist import errors
-from chattwist.chat import Account, by_name
+from chattwist.chat import Account
 from chattwist.protocol import messages
 from chattwist.protocol.backend import Committed
-from chattwist.requests import check_name_is_free
+from chattwist.requests import check_name_is_free, registered_before
 
 if TYPE_CHECKING:
     from chattwist.protocol.session import Call
@@ -23,7 +23,7 @@ def _check_new(password: str) -> None:
 def register(call: "Call") -> None:
     """REGISTER name [password]."""
     name, *given = call.command.words()
-    if not (call.command.key and call.backend.done_before(by_name(name), call.command.key)):
+    if registered_before(call.backend.chat, name, call.command.key) is None:
         check_name_is_free(call.backend.chat, name)
     if given:
         return _register(call, name, given[0])
@@ -92,8 +92,6 @@ def passwd(call: "Call") -> None:
     given = call.command.words()
     if len(given) == 1:
         raise errors.WrongArguments("usage: PASSWD [old new]: both, or none to be asked")
-    if messages.repeated(call):
-        return None
     if given:
         return _change(call, given[0], given[1])
 
@@ -114,6 +112,8 @@ def passwd(call: "Call") -> None:
 
 def _change(call: "Call", old: str, new: str) -> None:
     _check_new(new)
+    if messages.repeated(call):  # asked only now, so that passwords typed for it are never taken for commands
+        return
     done = call.then(lambda done: messages.tell(call, done))
     call.backend.change_password(call.account, call.session.address, old, new, call.command.key, done)
 
@@ -133,5 +133,6 @@ def unregister(call: "Call") -> None:
 
 
 def _gone(call: "Call", done: Committed) -> None:
+    messages.check_key(call, done)
     call.session.end()
     messages.tell(call, done)

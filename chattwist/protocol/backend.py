@@ -57,7 +57,7 @@ class Backend(Protocol):
         """Have a request committed; ``done(Committed | ChatError)``."""
 
     def done_before(self, owner: str, key: str) -> Committed | None:
-        """The first result under a retry key; ``owner`` as in chat.Chat.done_before."""
+        """The first result under a retry key of the account ``owner``."""
 
     def register(self, session: "Session", name: str, password: str, key: str, done: Done) -> None:
         """Make an account and log the session in; ``done(Account | ChatError)``."""

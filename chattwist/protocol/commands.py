@@ -45,13 +45,19 @@ class Command:
 
     def check(self, line: "Line", logged_in: bool) -> None:
         """Refuse the command in a session where it is not allowed, or with the wrong number of arguments."""
+        self.check_login(logged_in)
+        count = len(line.words())
+        many = self.most is not None and count > self.most
+        if many or count < self.least:
+            hint = "; leave out a password that has spaces, then it is asked for" if many and 331 in self.codes else ""
+            raise errors.WrongArguments(f"usage: {self.usage}{hint}")
+
+    def check_login(self, logged_in: bool) -> None:
+        """Refuse the command where somebody, or nobody, is logged in."""
         if not logged_in and not self.before_login:
             raise errors.LoginFirst(LOGIN_FIRST)
         if logged_in and not self.after_login:
             raise errors.WrongState(f"you are logged in; LOGOUT first, then {self.verb}")
-        count = len(line.words())
-        if count < self.least or (self.most is not None and count > self.most):
-            raise errors.WrongArguments(f"usage: {self.usage}")
 
 
 _ROWS = (

@@ -69,6 +69,12 @@ def parse(content: bytes) -> Command | None:
     return Command(tag, verb.upper(), rest.lstrip(" "))
 
 
+def unreadable(content: bytes, why: str) -> Command:
+    """What stands for a line of which there is only this beginning: its tag, and the error to tell."""
+    found = _TAG.match(content)
+    return Command(found[1].decode("ascii") if found else "", problem=errors.Unreadable(why))
+
+
 def split_text(rest: str) -> tuple[str, str]:
     """The first word and all that follows it after one space."""
     word, _, text = rest.partition(" ")
@@ -90,8 +96,9 @@ def is_visible(text: str) -> bool:
 
 
 def echoed(text: str) -> str:
-    """What a client sent, short enough to be repeated in an error."""
-    return text if len(text) <= _ECHOED else text[:_ECHOED] + "…"
+    """What a client sent, short enough to be repeated in an error, and with what cannot be seen made visible."""
+    short = text if len(text) <= _ECHOED else text[:_ECHOED] + "…"
+    return short if short.isprintable() else ascii(short)
 
 
 def time_text(at: int) -> str:

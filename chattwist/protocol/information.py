@@ -64,7 +64,7 @@ def status(call: "Call") -> None:
     lines = [f"replica {replica.port} {replica.role} {replica.state}" for replica in seen.replicas]
     live = sum(replica.state == "live" for replica in seen.replicas)
     call.reply(
-        211, *lines, f"primary {seen.primary} view {seen.view} live {live} of {len(seen.replicas)}, mode {seen.mode}"
+        211, *lines, f"primary {seen.primary} view {seen.view} live {live} of {len(seen.replicas)} mode {seen.mode}"
     )
 
 

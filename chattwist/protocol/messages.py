@@ -1,5 +1,6 @@
 """The commands about messages; pure. Each takes its Call; PROTOCOL.txt says what it does and answers."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from chattwist import errors, model
@@ -33,8 +34,25 @@ def send(call: "Call") -> None:
         call.backend.submit(request, call.then(lambda done: tell(call, done)))
 
 
+MAKES = {
+    "SEND": model.Sent,
+    "READ": model.Read,
+    "DELETE": model.Deleted,
+    "PASSWD": model.PasswordChanged,
+    "UNREGISTER": model.Unregistered,
+}
+
+
+def check_key(call: "Call", done: Committed) -> None:
+    """Refuse a retry key that was used for another command: its result would look as if this one were done."""
+    if not isinstance(done.operation, MAKES[call.command.verb]):
+        verb = next(verb for verb, made in MAKES.items() if isinstance(done.operation, made))
+        raise errors.WrongArguments(f"this retry key was used for {verb}, so nothing was done; send it with a new key")
+
+
 def tell(call: "Call", done: Committed) -> None:
     """Answer with what was recorded, now or under the same retry key before."""
+    check_key(call, done)
     operation, chat = done.operation, call.backend.chat
     if isinstance(operation, model.Sent):
         call.session.show([operation.id])
@@ -62,8 +80,10 @@ def repeated(call: "Call") -> bool:
 def unread(call: "Call") -> None:
     """UNREAD."""
     chat, account = call.backend.chat, call.account
-    senders = sorted((chat.accounts[sender].shown, count) for sender, count in account.unread_from.items())
-    call.reply(211, *(f"{name} {count}" for name, count in senders), f"{len(account.unread)} unread")
+    senders: Counter[str] = Counter()
+    for sender, count in account.unread_from.items():
+        senders[chat.accounts[sender].shown] += count  # several deleted accounts may be shown alike
+    call.reply(211, *(f"{name} {senders[name]}" for name in sorted(senders)), f"{len(account.unread)} unread")
 
 
 def read(call: "Call") -> None:
@@ -114,7 +134,7 @@ def _take_before(call: "Call", words: list[str]) -> model.Sent | None:
 def _count(word: str, most: int) -> int:
     """A number of messages; more than ``most`` means ``most``."""
     if not (word.isascii() and word.isdecimal()) or int(word[:9]) < 1:
-        raise errors.WrongArguments(f"{grammar.echoed(word)} is not a number of messages: give 1 to {most}")
+        raise errors.WrongArguments(f"{grammar.echoed(word)} is not a number of messages; give one from 1 to {most}")
     return min(int(word[:9]), most)
 
 

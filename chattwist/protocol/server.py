@@ -66,6 +66,7 @@ class Client(Protocol):
         if self._closing:
             return  # read only so that closing does not cut off our last words
         self._since = self._clients.now()
+        self._session.heard()
         self._reader.feed(data)
         self._pump()
 

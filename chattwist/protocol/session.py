@@ -97,8 +97,8 @@ class Session:
     """What the server knows about one connection's user."""
 
     __slots__ = (
-        "_alone", "_asked", "_behind", "_calls", "_held", "_leaving", "_marking", "_out", "_pushed", "_reading", "_shown",
-        "account", "address", "backend", "closed", "sink",
+        "_alone", "_asked", "_behind", "_calls", "_held", "_leaving", "_marking", "_out", "_pushed", "_reading", "_seen",
+        "_shown", "account", "address", "backend", "closed", "sink",
     )  # fmt: skip
 
     def __init__(self, backend: Backend, sink: Sink, address: str) -> None:
@@ -115,6 +115,9 @@ class Session:
         self._marking = 0  # read marks being committed
         self._pushed: list[str] = []  # messages pushed and not yet counted as read
         self._out = 0  # how many of those have gone out
+        self._seen = (
+            0  # how many had when the client last sent something: what lines wait here since before saw none of them
+        )
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet gone out
         self._shown: dict[str, None] = {}
         self._behind: Place | None = (
@@ -140,11 +143,16 @@ class Session:
         """Whether everything that was asked is answered and done."""
         return not (self._calls or self._marking or self._reading or self._held)
 
+    def heard(self) -> None:
+        """The client sent something: it can have seen what had gone out by now, but nothing that is pushed from now on."""
+        self._seen = self._out
+
     def line(self, line: Line) -> None:
         """Take the next line; only while not blocked."""
-        self._count_as_read()
+        if line.problem is not Problem.CUT:
+            self._count_as_read()
         if line.problem is not Problem.NONE:
-            self._bad_line(errors.Unreadable(_BAD_LINES[line.problem]), line.problem)
+            self._bad_line(grammar.unreadable(line.content, _BAD_LINES[line.problem]))
         elif self._asked:
             self._password(line.content)
         else:
@@ -171,14 +179,13 @@ class Session:
         row.check(call.command, self.account is not None)
         row.do(call)
 
-    def _bad_line(self, error: errors.ChatError, problem: Problem) -> None:
+    def _bad_line(self, command: grammar.Command) -> None:
         if self._asked is None:
-            return self._begin(None, Call(self, grammar.Command(problem=error)))
-        call = self._asked[0]
-        if problem is not Problem.TELNET:  # else the password itself comes again
-            self._end_question()
+            return self._begin(None, Call(self, command))
+        call = self._asked[0]  # the password itself is to be sent again: it stays asked for, and hidden
         self._calls.append(call)
-        call.fail(error)
+        assert command.problem is not None
+        call.fail(command.problem)
 
     # -- passwords
 
@@ -200,6 +207,7 @@ class Session:
         call.guard(self._give_password, call, then, content)
 
     def _give_password(self, call: Call, then: Then, content: bytes) -> None:
+        COMMANDS[call.command.verb].check_login(self.account is not None)
         if not content:
             raise errors.WrongArguments(f"{call.command.verb} cancelled: no password given; nothing was done")
         try:
@@ -292,8 +300,9 @@ class Session:
         self._reading = key, ids
 
     def _count_as_read(self) -> None:
-        if self._out:
-            ids, self._pushed, self._out = tuple(self._pushed[: self._out]), self._pushed[self._out :], 0
+        if self._seen:
+            ids = tuple(self._pushed[: self._seen])
+            self._pushed, self._out, self._seen = self._pushed[self._seen :], self._out - self._seen, 0
             for start in range(0, len(ids), MOST_MARKED):
                 self._mark(ids[start : start + MOST_MARKED], "")
 
@@ -332,7 +341,7 @@ class Session:
 
     def _forget(self) -> None:
         self.account = None
-        self._pushed, self._out, self._reading, self._shown, self._behind = [], 0, None, {}, None
+        self._pushed, self._out, self._seen, self._reading, self._shown, self._behind = [], 0, 0, None, {}, None
 
     def leave(self) -> None:
         """QUIT: what follows is not read any more, and once it is answered the connection ends."""

@@ -96,6 +96,39 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual([line[:3] for line in replies(ann)], ["250", "500"])
 
 
+class BadLineTests(SynchronousTestCase):
+    """Lines that cannot be taken."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.ann = logged_in(self.world, "ann")
+
+    def test_they_are_answered_with_their_tag(self) -> None:
+        """So that a client that sends many lines at once can tell which one it was."""
+        self.ann.send(b"@t SEND ann %s\n" % (b"x" * 9000) + b"\xff\xf1@u NO\xff\xf1OP\r\n@v \x80\n@w NOO")
+        self.ann.half_close()
+        received = self.ann.received()
+        for start in (b"@t 500 line too long", b"@u 500 a telnet", b"@v 501 ", b"@w 500 this line has no end"):
+            self.assertIn(start, received)
+
+    def test_a_password_is_asked_for_until_it_can_be_read(self) -> None:
+        """Too long a line at a prompt is no command afterwards: the prompt stays, and hidden input stays hidden."""
+        self.ann.send(b"LOGOUT\nLOGIN ann\n" + b"x" * 9000 + b"\npassword\n")
+        self.assertEqual([line[:3] for line in replies(self.ann)], ["250", "331", "500", "230"])
+
+    def test_a_prompt_ends_with_its_login(self) -> None:
+        """Whose login was taken over is not asked on for the rest of PASSWD, and what is typed is still no command."""
+        self.ann.send(b"PASSWD\n")
+        self.world.connect("eve").send(b"TAKEOVER ann password\n")
+        self.ann.send(b"password\nNOOP\n")
+        self.assertEqual([line[:3] for line in replies(self.ann)], ["331", "530", "250"])
+
+    def test_what_cannot_be_seen_is_shown(self) -> None:
+        """An error that repeats what was sent shows what a terminal would not."""
+        self.ann.send("\ufeffNOOP\n".encode())
+        self.assertEqual(replies(self.ann), ["500 not a command: '\\ufeffNOOP'; HELP lists the commands"])
+
+
 class EndTests(SynchronousTestCase):
     """How a connection ends."""
 
@@ -157,6 +190,23 @@ class ReadMarkTests(SynchronousTestCase):
         self.bob.send(b"what?\n")
         self.bob.lose()
         self.assertEqual(self.unread_after(), 0)
+
+    def test_a_line_that_was_there_before_the_push_does_not_count(self) -> None:
+        """What a client sent before a message was pushed says nothing about that message, however late it is taken."""
+        self.world.threads.held = True
+        self.bob.send(b"PASSWD wrong-password new-password\nNOOP\nNOOP\n")
+        self.ann.send(b"SEND bob hi\n")
+        self.world.threads.release()
+        self.world.run()
+        self.bob.lose()
+        self.assertEqual(self.unread_after(), 1)
+
+    def test_half_a_line_does_not_count(self) -> None:
+        """A line that was cut off is none."""
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.send(b"NOO")
+        self.bob.half_close()
+        self.assertEqual(self.unread_after(), 1)
 
     def test_a_push_is_read_at_quit(self) -> None:
         """QUIT is a later line."""

@@ -82,7 +82,7 @@ class TranscriptTests(SynchronousTestCase):
             bob > REGISTER
             bob < 501 usage: REGISTER name [password]
             bob > REGISTER bob secret of bob
-            bob < 501 usage: REGISTER name [password]
+            bob < 501 usage: REGISTER name [password]; leave out a password that has spaces, then it is asked for
         """)
 
     def test_login(self) -> None:
@@ -156,9 +156,9 @@ class TranscriptTests(SynchronousTestCase):
             bob > READ
             bob < 213 0 messages, 0 unread left
             bob > READ 0
-            bob < 501 0 is not a number of messages: give 1 to 50
+            bob < 501 0 is not a number of messages; give one from 1 to 50
             bob > READ many
-            bob < 501 many is not a number of messages: give 1 to 50
+            bob < 501 many is not a number of messages; give one from 1 to 50
         """)
 
     def test_send_refused(self) -> None:
@@ -225,7 +225,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > HISTORY bob 1 2
             ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
             ann > HISTORY bob 0
-            ann < 501 0 is not a number of messages: give 1 to 200
+            ann < 501 0 is not a number of messages; give one from 1 to 200
         """)
 
     def test_delete(self) -> None:
@@ -277,7 +277,7 @@ class TranscriptTests(SynchronousTestCase):
         asked = "an empty line cancels; it shows while you type (telnet hides it)"
         self.play(f"""
             ann > PASSWD wrong-password another-secret
-            ann < 535 wrong name or password
+            ann < 535 wrong password; the old one stays
             ann > PASSWD secret-of-ann short
             ann < 501 a password is 8 to 1024 bytes long; choose another
             ann > PASSWD secret-of-ann
@@ -312,7 +312,7 @@ class TranscriptTests(SynchronousTestCase):
             bob < 250 0rigin00-3 sent to ann, on 1 replicas
             ann < * MSG 0rigin00-3 {ALL} Bob ann bye
             bob > UNREGISTER wrong-password
-            bob < 535 wrong name or password
+            bob < 535 wrong password; the account stays
             bob > UNREGISTER
             bob < 331 password, to delete this account for good; an empty line cancels; it shows while you type (telnet hides it)
             bob > secret-of-bob
@@ -328,6 +328,23 @@ class TranscriptTests(SynchronousTestCase):
             bob < 230 bob 0 unread
             bob > HISTORY
             bob < 213 0 messages
+        """)
+
+    def test_deleted_accounts_of_one_name(self) -> None:
+        """Several deleted accounts of one name are shown alike, and counted together."""
+        ann = self.world.connect("ann")
+        ann.send(b"REGISTER ann secret-of-ann\nLOGOUT\n")
+        ann.received()
+        for _ in range(2):
+            bob = self.world.connect("bob")
+            bob.send(b"REGISTER bob secret-of-bob\nSEND ann hi\nUNREGISTER secret-of-bob\nQUIT\n")
+            bob.received()
+        self.play("""
+            ann > LOGIN ann secret-of-ann
+            ann < 230 ann 2 unread; READ shows the newest
+            ann > UNREAD
+            ann < 211-~bob 2
+            ann < 211 2 unread
         """)
 
     def test_list(self) -> None:
@@ -378,7 +395,7 @@ class TranscriptTests(SynchronousTestCase):
             ann < 211-replica 5001 primary live
             ann < 211-replica 5002 - down
             ann < 211-replica 5003 - down
-            ann < 211 primary 5001 view 1 live 1 of 3, mode available
+            ann < 211 primary 5001 view 1 live 1 of 3 mode available
             ann > NOOP
             ann < 250 ok
             ann >
@@ -437,7 +454,7 @@ class RetryKeyTests(SynchronousTestCase):
             ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
             bob < * MSG 0rigin00-3 {ALL} ann Bob hi
             ann > @!k SEND bob hi
-            ann < @!k 250 0rigin00-3 queued for Bob, on 1 replicas
+            ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
             bob > @!k SEND ann the key is of one account
             bob < @!k 250 0rigin00-5 sent to ann, on 1 replicas
             ann < * MSG 0rigin00-5 {ALL} Bob ann the key is of one account
@@ -449,6 +466,39 @@ class RetryKeyTests(SynchronousTestCase):
             ann > @!k SEND bob hi
             ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
         """)
+
+    def test_used_for_another_command(self) -> None:
+        """A key that stands for one deed is refused for a deed of another kind, which is not done."""
+        world = World()
+        world.play(ANN_AND_BOB)
+        world.play(f"""
+            ann > @!k SEND bob hi
+            ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-3 {ALL} ann Bob hi
+            ann > @!k UNREGISTER secret-of-ann
+            ann < @!k 501 this retry key was used for SEND, so nothing was done; send it with a new key
+            ann > @!k DELETE 0rigin00-3
+            ann < @!k 501 this retry key was used for SEND, so nothing was done; send it with a new key
+            ann > UNREAD
+            ann < 211 0 unread
+        """)
+
+    def test_asked_for_passwords_are_no_commands(self) -> None:
+        """PASSWD repeated with its key asks again, so that what a script sends for it is not taken for commands."""
+        world = World()
+        asked = "an empty line cancels; it shows while you type (telnet hides it)"
+        world.play(ANN_AND_BOB)
+        for _ in range(2):
+            world.play(f"""
+                ann > @!p PASSWD
+                ann < @!p 331 old password; {asked}
+                ann > secret-of-ann
+                ann < @!p 331 new password, 8 to 1024 bytes; {asked}
+                ann > another-secret
+                ann < @!p 331 new password again; {asked}
+                ann > another-secret
+                ann < @!p 250 password changed
+            """)
 
     def test_pipelined_twice(self) -> None:
         """Sent twice before the first answer, it is still done once."""
@@ -502,3 +552,14 @@ class RetryKeyTests(SynchronousTestCase):
             ann < * BYE ann logged in elsewhere; this login is over
             joe < @!k 230 ann 0 unread
         """)
+
+    def test_register_after_unregister(self) -> None:
+        """The key goes with its account: the name can be registered anew, with the same key."""
+        world = World()
+        for _ in range(2):
+            world.play("""
+                ann > @!k REGISTER ann secret-of-ann
+                ann < @!k 230 ann 0 unread
+                ann > UNREGISTER secret-of-ann
+                ann < 250 account deleted; REGISTER or LOGIN with another, or QUIT
+            """)
