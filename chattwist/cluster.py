@@ -53,8 +53,8 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much one replica takes on before it refuses."""
 
-    connections: Count = 20_000
-    connections_per_address: Count = 15_000
+    connections: Count = 16_000
+    connections_per_address: Count = 12_000
     mailbox: Count = 1_000_000  # unread messages of an account
     output: Count = 65_536  # bytes of events that are written ahead of a slow reader
     bcrypt_cost: Cost = 12
@@ -125,4 +125,5 @@ def _can_bind(family: int, address: tuple[object, ...]) -> bool:
 def _field_first(text: str) -> str:
     """Turn msgspec's ``Expected `int` - at `$.limits.mailbox``` into ``limits.mailbox: expected `int```."""
     problem, _, field = text.partition(" - at `$.")
-    return f"{field.rstrip('`')}: {problem[:1].lower()}{problem[1:]}" if field else problem
+    hint = "; it is available or majority" if field == "mode`" else ""
+    return f"{field.rstrip('`')}: {problem[:1].lower()}{problem[1:]}{hint}" if field else problem

@@ -131,7 +131,9 @@ class Commits:
         error: errors.ChatError
         if isinstance(failure, errors.DiskFull):
             if not self._full:
-                self.log.error("the disk is full ({reason}): nothing is recorded until there is room", reason=str(failure))
+                self.log.error(
+                    "the disk is full ({reason}): nothing is recorded until there is room", reason=str(failure)
+                )
             self._full = True
             self._stamps.back_to(mark)
             error = errors.NoSpace("not recorded: this replica's disk is full; free some space there and try again")

@@ -43,6 +43,7 @@ class Daemon(MultiService):
         # Twisted's own is the wall clock: set back by an hour, it would keep all timers waiting for that long
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
         self.program = name
+        self._made_in = os.getpid()
         self._stderr = os.dup(2)
         for service in services:
             service.setServiceParent(self)
@@ -51,6 +52,8 @@ class Daemon(MultiService):
         """Start all services; StartFailed if one raises StartError, or on Ctrl-C."""
         # Twice, since Twisted puts its own handler in this one's place when the reactor starts to run.
         signal.signal(signal.SIGTERM, stop_on_signal)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; not so under nohup
+            signal.signal(signal.SIGHUP, stop_on_signal)
         IReactorCore(reactor).callWhenRunning(signal.signal, signal.SIGTERM, stop_on_signal)
         try:
             super().startService()
@@ -63,7 +66,8 @@ class Daemon(MultiService):
             os.close(self._stderr)  # a daemon that kept it would keep a terminal, or a pipe's reader, waiting
 
     def _say(self, line: str) -> None:
-        self.log.critical("{line}", line=line)
+        if os.getpid() != self._made_in:  # a daemon, whose log nobody watches now but somebody will read
+            self.log.critical("{line}", line=line)
         os.write(self._stderr, (line + "\n").encode("utf-8", "backslashreplace"))
 
 

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import socket
+from contextlib import suppress
 
 from chattwist.errors import StartError
 
@@ -40,6 +41,15 @@ def check_file(path: str) -> None:
     there = path if os.path.lexists(path) else os.path.dirname(path)
     if os.path.isdir(path) or not os.access(there, os.W_OK):
         raise StartError(f"cannot write {path}")
+
+
+def remove_stale_pid_file(path: str) -> None:
+    """Take away what a replica that was killed left: its number may be another process's now, and keep twistd from starting.
+
+    Only once check_free and check_directory have shown that no replica runs with that port or data.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _check_unlocked(path: str) -> None:

@@ -227,7 +227,9 @@ class ReplicaService(Service):
 
     def _disk_failed(self, failure: BaseException) -> None:
         """End the process (R9): what the disk holds is not known any more, and reading it anew is the way to find out."""
-        self.log.critical("replica {port} ends, its disk failed: {reason}", port=self._address.port, reason=str(failure))
+        self.log.critical(
+            "replica {port} ends, its disk failed: {reason}", port=self._address.port, reason=str(failure)
+        )
         end_process_with_status(1)
 
 

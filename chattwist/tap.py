@@ -78,6 +78,7 @@ def name_files(twistd: usage.Options, port: int) -> None:
     """Name the pid file and the log after the port, where no names were asked for: replicas may share a directory."""
     if twistd["pidfile"] == "twistd.pid":
         twistd["pidfile"] = f"twistd-{port}.pid"
+        preflight.remove_stale_pid_file(os.path.abspath(twistd["pidfile"]))
     if twistd["logfile"] is None and not (twistd["nodaemon"] or twistd["debug"] or twistd["syslog"]):
         twistd["logfile"] = f"twistd-{port}.log"
     for path in (twistd["pidfile"], twistd["logfile"]):

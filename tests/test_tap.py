@@ -200,6 +200,24 @@ class RunTests(ReplicaProcess):
         self.assertIn("Received SIGTERM", said)
         self.assertEqual(os.listdir(self.folder), ["cluster.json"])
 
+    def test_sighup(self) -> None:
+        """So does SIGHUP, when the terminal is closed."""
+        replica = self.chatreplica()
+        self.assertEqual(self.next_word(), b"running")
+        replica.send_signal(signal.SIGHUP)
+        _, errors = replica.communicate(timeout=60)
+        self.assertEqual((replica.returncode, errors), (0, ""))
+
+    def test_stale_pid_file(self) -> None:
+        """What a killed replica left does not keep the next from starting, though some process has that number now."""
+        with open(os.path.join(self.folder, f"twistd-{self.port}.pid"), "w") as file:
+            file.write(str(os.getpid()))
+        replica = self.chatreplica()
+        self.assertEqual(self.next_word(), b"running")
+        replica.terminate()
+        replica.communicate(timeout=60)
+        self.assertEqual(replica.returncode, 0)
+
     def test_sigint(self) -> None:
         """Ctrl-C stops it as it stops any program: by that signal, without a traceback."""
         replica = self.chatreplica()

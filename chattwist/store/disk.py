@@ -79,6 +79,7 @@ class Disk:
         try:
             _make(self.path)
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            os.fchmod(self._directory, 0o700)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used as the data directory: {error.strerror}") from error
 

@@ -115,6 +115,12 @@ class DiskTests(MemoryDiskTests):
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o700)
         self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.path, "a")).st_mode), 0o600)
 
+    def test_closes_what_was_open(self) -> None:
+        """A directory that others could read, made by hand or by a restored backup, cannot be read by them any more."""
+        os.chmod(self.path, 0o755)
+        self.another()
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o700)
+
     def test_makes_the_way_there(self) -> None:
         """A directory is made with all those above it."""
         path = os.path.join(self.path, "chat-data", "5001")
