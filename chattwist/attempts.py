@@ -40,6 +40,13 @@ class Attempts:
         """Seconds that a try which begins now has to wait; it counts as failed until ``succeeded`` says otherwise."""
         return max(_count(self._accounts, name, now, ACCOUNT), _count(self._addresses, address, now, ADDRESS))
 
+    def not_tried(self, name: str, address: str) -> None:
+        """That try was turned away before its password was looked at."""
+        for table, index in ((self._accounts, name), (self._addresses, address)):
+            if index in table:
+                failures, when = table[index]
+                table[index] = max(0.0, failures - 1), when
+
     def succeeded(self, name: str, address: str) -> None:
         """That try's password was right: the account's failures are forgotten, the address's but for the others."""
         self._accounts.pop(name, None)

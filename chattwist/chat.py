@@ -2,7 +2,8 @@
 
 ``Chat.apply`` merges one operation, and its result depends on the set of operations only: any order, any repetition, and an
 operation that comes before what it speaks of, give the same chat (tests/test_chat.py). So two replicas that each went on
-alone can be put together without losing anything (rule R2).
+alone can be put together without losing anything (rule R2). One exception: two messages under one retry key are known for
+copies of each other only while the key is remembered, a day.
 """
 
 from bisect import bisect_left
@@ -61,9 +62,7 @@ class Chat:
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
         self._former: dict[str, list[str]] = {}  # folded name → ids of deleted accounts
-        self._keys: dict[
-            tuple[str, str, bool], model.AnyOperation
-        ] = {}  # (owner, key, is it a message) → the first of it
+        self._keys: dict[tuple[str, str], tuple[model.AnyOperation, ...]] = {}  # (owner, key) → what it was used for
         self._merges = {
             model.Sent: self._sent,
             model.Read: self._marked_read,
@@ -147,14 +146,19 @@ class Chat:
             self._count_unread(recipient, operation)
 
     def _first_of_its_key(self, operation: model.Sent) -> bool:
-        """One message a retry key, also when two halves of a cut cluster each stored one: the earlier stays."""
-        other = self._keys.get((operation.sender, operation.key, True))
+        """One message a retry key and day, also when two halves of a cut cluster each stored one: the earlier stays."""
+        known = self._keys.get((operation.sender, operation.key), ())
         self._remember(operation, operation.sender)
-        if other is None or other.id == operation.id:
-            return True
-        later = max(other, operation, key=place)
-        self._drop(later.id)
-        return later is other
+        copies = [
+            other
+            for other in known
+            if isinstance(other, model.Sent)
+            and abs(other.at - operation.at) <= KEY_LIFETIME
+            and other.id != operation.id
+        ]
+        for copy in copies:
+            self._drop(max(copy, operation, key=place).id)
+        return all(place(operation) < place(copy) for copy in copies)
 
     def _reachable(self, message: model.Sent) -> bool:
         """A message between accounts that are both deleted is nobody's."""
@@ -215,21 +219,18 @@ class Chat:
 
     def _remember(self, operation: model.AnyOperation, owner: str) -> None:
         if operation.key:
-            index = owner, operation.key, isinstance(operation, model.Sent)
-            first = self._keys.setdefault(index, operation)
-            if place(operation) < place(first):
-                self._keys[index] = operation
+            known = self._keys.pop((owner, operation.key), ())  # put back at the end: the newest keys stand last
+            self._keys[owner, operation.key] = tuple(sorted({*known, operation}, key=place))
 
-    def done_before(self, owner: str, key: str) -> model.AnyOperation | None:
-        """What was recorded first under a retry key; ``owner`` is an account's id."""
-        found = [self._keys[owner, key, sent] for sent in (True, False) if (owner, key, sent) in self._keys]
-        return min(found, key=place, default=None)
+    def done_before(self, owner: str, key: str, now: int) -> model.AnyOperation | None:
+        """What was recorded first under a retry key within a day before ``now``; ``owner`` is an account's id."""
+        return next((known for known in self._keys.get((owner, key), ()) if is_remembered(known, now)), None)
 
     def forget_keys(self, now: int) -> None:
         """Drop retry keys older than a day; ``now`` in microseconds since 1970."""
         while self._keys:
             oldest = next(iter(self._keys))
-            if self._keys[oldest].at >= now - KEY_LIFETIME:
+            if is_remembered(self._keys[oldest][-1], now):
                 return
             del self._keys[oldest]
 
@@ -270,6 +271,11 @@ class Chat:
         if message is None or account_id not in (message.sender, message.recipient):
             return None
         return message
+
+
+def is_remembered(operation: model.Operation, now: int) -> bool:
+    """Whether the operation's retry key still counts."""
+    return operation.at >= now - KEY_LIFETIME
 
 
 def newest(lists: list[list[model.Sent]], count: int, before: Place | None) -> tuple[list[model.Sent], bool]:

@@ -96,7 +96,7 @@ class Commits:
             return None
         if self.refusal is not None:
             return self.refusal
-        first = request.done_before(self._chat)
+        first = request.done_before(self._chat, self._now())
         if first is not None:
             return self._again(first)
         try:
@@ -122,10 +122,17 @@ class Commits:
                 self._full = False
                 self.log.info("there is room on the disk again")
             for operation, done in taken:
-                self._answer(done, self._took(operation))
+                self._answer(done, self._take(operation))
             self._finish(answers)
 
         self._journal.commit([operation for operation, _ in taken], written)
+
+    def _take(self, operation: model.AnyOperation) -> object:
+        try:
+            return self._took(operation)
+        except Exception:  # the others of this commit, and all later ones, must not wait for ever
+            self.log.failure("an operation that is durable could not be taken in")
+            return errors.OutcomeUnknown("it is recorded, but an internal error came then; it was logged")
 
     def _not_written(self, failure: BaseException, mark: tuple[int, int], taken: list[Taken]) -> list[Answer]:
         error: errors.ChatError
@@ -138,10 +145,12 @@ class Commits:
             self._stamps.back_to(mark)
             error = errors.NoSpace("not recorded: this replica's disk is full; free some space there and try again")
         else:
-            self.refusal = errors.NoSpace("this replica's disk failed and it is stopping; connect again soon")
+            self.refusal = errors.NoSpace(
+                "not recorded: this replica's disk failed and it is stopping; connect again soon"
+            )
             self._failed(failure)
             error = errors.OutcomeUnknown(
-                "the disk failed, it may or may not be recorded; ask again with the same retry key"
+                "the disk failed: it may or may not be recorded; connect again soon, repeat it with its retry key or look it up"
             )
         return [(error, done) for _, done in taken]
 

@@ -1,6 +1,6 @@
 """What needs a password: REGISTER, LOGIN, PASSWD, UNREGISTER. Hashing happens in threads, deciding in the commits."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -26,9 +26,17 @@ class Logins:
     log = Logger()
 
     def __init__(
-        self, reactor: IReactorTime, chat: Chat, commits: Commits, online: Online, threads: PasswordThreads, cost: int
+        self,
+        reactor: IReactorTime,
+        now: Callable[[], int],
+        chat: Chat,
+        commits: Commits,
+        online: Online,
+        threads: PasswordThreads,
+        cost: int,
     ) -> None:
-        self._reactor, self._chat, self._commits, self._online = reactor, chat, commits, online
+        """``now`` gives microseconds since 1970; ``cost`` is bcrypt's."""
+        self._reactor, self._now, self._chat, self._commits, self._online = reactor, now, chat, commits, online
         self._threads, self._cost = threads, cost
         self._attempts = Attempts()
 
@@ -63,10 +71,10 @@ class Logins:
         )
 
     async def _register(self, session: Session, name: str, password: str, key: str) -> Account:
-        first = registered_before(self._chat, name, key)
+        first = registered_before(self._chat, name, key, self._now())
         if first is None:
             check_name_is_free(self._chat, name)
-            hashed = await self._threads.run(hash_password, password, self._cost)
+            hashed = await self._threads.run(hash_password, password, self._cost, patient=True)
             committed = (await self._committed(Register(name, hashed, key=key))).operation
             assert isinstance(committed, model.Registered)
             first = committed
@@ -106,8 +114,12 @@ class Logins:
         if wait:
             await deferLater(self._reactor, wait)
         account = self._chat.account(name)
-        hashed = nobodys_hash(self._cost) if account is None else account.password
-        right = await self._threads.run(is_right, password, hashed)
+        hashed = (account and account.password) or nobodys_hash(self._cost)
+        try:
+            right = await self._threads.run(is_right, password, hashed)
+        except errors.TryLater:
+            self._attempts.not_tried(fold(name[:100]), address)
+            raise
         if account is None or not right:
             raise errors.WrongPassword(wrong)
         self._attempts.succeeded(fold(name[:100]), address)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -43,38 +44,52 @@ def _digest(password: str) -> bytes:
 
 
 class PasswordThreads:
-    """Runs hashes off the reactor's thread; at most ``waiting`` of them wait for their turn."""
+    """Runs hashes off the reactor's thread; at most ``waiting`` of each kind wait for their turn.
+
+    Those of new accounts are ``patient``: all others go first, so that whoever floods REGISTER keeps nobody from logging in.
+    """
 
     def __init__(self, reactor: IReactorFromThreads, waiting: int) -> None:
         self._reactor = reactor
-        self._most = waiting + THREADS
-        self._now = 0
+        self._most = waiting
+        self._free = THREADS
+        self._urgent: deque[Callable[[], None]] = deque()
+        self._patient: deque[Callable[[], None]] = deque()
         self._threads = ThreadPoolExecutor(THREADS, "passwords", initializer=_give_way)
 
-    def run(self, function: Callable[..., T], *arguments: object) -> Deferred[T]:
+    def run(self, function: Callable[..., T], *arguments: object, patient: bool = False) -> Deferred[T]:
         """Call ``function`` in a thread; errors.TryLater where too many wait already."""
-        if self._now >= self._most:
+        waiting = self._patient if patient else self._urgent
+        if len(waiting) >= self._most:
             raise TryLater("too many logins at once; try again in a few seconds")
-        self._now += 1
         result: Deferred[T] = Deferred()
 
         def work() -> None:
             try:
                 value = function(*arguments)
-            except Exception as error:
+            except BaseException as error:  # a panic in bcrypt's Rust is no Exception
                 self._reactor.callFromThread(self._done, result.errback, error)
             else:
                 self._reactor.callFromThread(self._done, result.callback, value)
 
-        self._threads.submit(work)
+        waiting.append(work)
+        self._begin()
         return result
 
+    def _begin(self) -> None:
+        while self._free and (waiting := self._urgent or self._patient):
+            self._free -= 1
+            self._threads.submit(waiting.popleft())
+
     def _done(self, go_on: Callable[[object], None], value: object) -> None:
-        self._now -= 1
+        self._free += 1
+        self._begin()
         go_on(value)
 
     def stop(self) -> None:
         """Begin no more; those under way end by themselves."""
+        self._urgent.clear()
+        self._patient.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

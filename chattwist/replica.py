@@ -22,7 +22,7 @@ from chattwist.passwords import PasswordThreads
 from chattwist.protocol.backend import Committed, Done, ReplicaStatus, Status
 from chattwist.protocol.server import Clients
 from chattwist.protocol.session import Session
-from chattwist.requests import Request
+from chattwist.requests import Request, check_name_is_free, registered_before
 from chattwist.store.disk import Disk
 from chattwist.store.store import Store
 from chattwist.store.writer import Writer
@@ -56,7 +56,7 @@ class Replica:
         self.chat = chat
         self.name = str(address.port)
         self.mailbox = cluster.limits.mailbox
-        self._cluster, self._address, self._reactor = cluster, address, reactor
+        self._cluster, self._address, self._reactor, self._now = cluster, address, reactor, now
         self._online = Online()
         self._commits = Commits(
             reactor, chat, model.Stamps(origin), now, journal, took=self._take, again=self._again, failed=disk_failed
@@ -65,7 +65,7 @@ class Replica:
             self.refuse(
                 errors.NoPrimary("no majority of the replicas is here, so nothing was recorded; try again later")
             )
-        logins = Logins(reactor, chat, self._commits, self._online, threads, cluster.limits.bcrypt_cost)
+        logins = Logins(reactor, now, chat, self._commits, self._online, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
         self.change_password, self.unregister = logins.change_password, logins.unregister
         self.logout = self._online.leave
@@ -74,14 +74,20 @@ class Replica:
         """See Backend."""
         self._commits.submit(request, done)
 
+    def may_register(self, name: str, key: str) -> None:
+        """See Backend."""
+        if registered_before(self.chat, name, key, self._now()) is None:
+            check_name_is_free(self.chat, name)
+
     def done_before(self, owner: str, key: str) -> Committed | None:
         """See Backend."""
-        operation = self.chat.done_before(owner, key)
+        operation = self.chat.done_before(owner, key, self._now())
         return None if operation is None else self._again(operation)
 
-    def online(self) -> Sequence[Account]:
+    def online(self, after: str, limit: int) -> tuple[Sequence[Account], bool]:
         """See Backend."""
-        return [self.chat.accounts[account] for account in self._online.sessions]
+        found, more = self._online.page(after, limit)
+        return [self.chat.accounts[account] for account in found], more
 
     def status(self) -> Status:
         """See Backend."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import attrs
 
 from chattwist import errors, model
-from chattwist.chat import Account, Chat
+from chattwist.chat import Account, Chat, is_remembered
 from chattwist.names import fold, is_name
 
 Stamp: TypeAlias = Callable[[], tuple[str, int]]  # gives the id and the time stamp of the operation that is made
@@ -26,7 +26,7 @@ class Request:
 
     key: str = attrs.field(default="", kw_only=True)
 
-    def done_before(self, chat: Chat) -> model.AnyOperation | None:
+    def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
         """What was recorded first under the retry key; then the request is not done again."""
         raise NotImplementedError
 
@@ -46,8 +46,8 @@ class Register(Request):
     name: str
     password: str = attrs.field(repr=False)
 
-    def done_before(self, chat: Chat) -> model.AnyOperation | None:
-        return registered_before(chat, self.name, self.key)
+    def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
+        return registered_before(chat, self.name, self.key, now)
 
     def claims(self) -> Iterable[Claim]:
         return (("name", fold(self.name)),)
@@ -63,8 +63,8 @@ class OwnAccount(Request):
 
     account: str
 
-    def done_before(self, chat: Chat) -> model.AnyOperation | None:
-        return chat.done_before(self.account, self.key) if self.key else None
+    def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
+        return chat.done_before(self.account, self.key, now) if self.key else None
 
     def claims(self) -> Iterable[Claim]:
         return [("key", self.account, self.key)] if self.key else []
@@ -168,8 +168,9 @@ def check_name_is_free(chat: Chat, name: str) -> None:
         raise errors.NameTaken(f"the name {name} is taken; choose another")
 
 
-def registered_before(chat: Chat, name: str, key: str) -> model.Registered | None:
-    """The living account's registration, if it was made with this retry key."""
+def registered_before(chat: Chat, name: str, key: str, now: int) -> model.Registered | None:
+    """The living account's registration, if it was made with this retry key within a day before ``now``."""
     account = chat.account(name)
-    registered = None if account is None else account.registered
-    return registered if registered is not None and key and registered.key == key else None
+    if account is None or account.registered is None or not key or account.registered.key != key:
+        return None
+    return account.registered if is_remembered(account.registered, now) else None

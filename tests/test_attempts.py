@@ -30,6 +30,14 @@ class AttemptsTests(SynchronousTestCase):
         attempts.succeeded("ann", "a")
         self.assertEqual(attempts.wait("ann", "a", 0.0), 0)
 
+    def test_a_try_that_was_turned_away_does_not_count(self) -> None:
+        """Who was told to try later is not slowed down for it."""
+        attempts = Attempts()
+        for _ in range(50):
+            attempts.wait("ann", "a", 0.0)
+            attempts.not_tried("ann", "a")
+        self.assertEqual(attempts.wait("ann", "a", 0.0), 0)
+
     def test_time_forgets(self) -> None:
         """Failures are forgotten one by one."""
         attempts = Attempts()

@@ -15,7 +15,7 @@ MESSAGES = [f"m-{n}" for n in range(1, 6)]
 
 def operations() -> st.SearchStrategy[model.AnyOperation]:
     """Operations that contradict each other as only two halves of a cut cluster's can: shared names, keys, targets."""
-    at = st.integers(1, 40)
+    at = st.integers(1, 40).map(lambda n: n * KEY_LIFETIME // 10)  # some more than a day apart
     account = st.sampled_from(ACCOUNTS)
     some = st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3).map(tuple)
     key = st.sampled_from(["", "k1", "k2"])
@@ -63,7 +63,7 @@ def seen(chat: Chat) -> object:
         for name in ("bob", "bob~2", "~bob", "eve", "~eve")
         if account.registered and not account.deleted
     }
-    keys = {(a, k): chat.done_before(a, k) for a in ACCOUNTS for k in ("k1", "k2")}
+    keys = {(a, k): chat.done_before(a, k, 0) for a in ACCOUNTS for k in ("k1", "k2")}
     former = {pair: sorted(found) for pair, found in pairs.items()}
     return accounts, former, chat.names.page("", "", 9), chat.messages, keys, chat.latest
 
@@ -157,6 +157,19 @@ class ChatTests(SynchronousTestCase):
         message = model.Sent("m-1", 1000, "a-1", "b-1", "hi", "key")
         chat.apply(message)
         chat.forget_keys(1000 + KEY_LIFETIME)
-        self.assertIs(chat.done_before("a-1", "key"), message)
+        self.assertIs(chat.done_before("a-1", "key", 1000 + KEY_LIFETIME), message)
+        self.assertIsNone(chat.done_before("a-1", "key", 1001 + KEY_LIFETIME))
         chat.forget_keys(1001 + KEY_LIFETIME)
-        self.assertIsNone(chat.done_before("a-1", "key"))
+        self.assertEqual(chat._keys, {})
+
+    def test_a_retry_key_used_again_after_a_day(self) -> None:
+        """It names another message then, also for a replica that loads both; within the day the first one counts."""
+        day = KEY_LIFETIME
+        chat = two_accounts()
+        for n, at in ((1, 10), (2, 20 + day), (3, 30 + day)):
+            chat.apply(model.Sent(f"m-{n}", at, "a-1", "b-1", "hi", "key"))
+        self.assertEqual(list(chat.messages), ["m-1", "m-2"])
+        first = chat.done_before("a-1", "key", 40 + day)
+        self.assertEqual(first and first.id, "m-2")
+        chat.forget_keys(40 + day)
+        self.assertEqual(chat.done_before("a-1", "key", 40 + day), first)

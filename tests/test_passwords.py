@@ -1,6 +1,7 @@
 """Password hashes."""
 
 from threading import Event
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -43,6 +44,19 @@ class ThreadTests(TestCase):
         self.assertRaises(TryLater, threads.run, go.wait, 30)
         go.set()
         return gatherResults(running).addCallback(lambda _: threads.run(str, 1)).addCallback(self.assertEqual, "1")
+
+    def test_logins_go_first(self) -> Deferred[None]:
+        """However many new accounts wait for their hashes, a login's comes next."""
+        threads = PasswordThreads(IReactorFromThreads(reactor), 10)
+        self.addCleanup(threads.stop)
+        go, order = Event(), list[str]()
+        running = [threads.run(go.wait, 30) for _ in range(2)]
+        waiting = [threads.run(order.append, "new", patient=True) for _ in range(5)] + [
+            threads.run(order.append, "login")
+        ]
+        go.set()
+        everything: list[Deferred[Any]] = [*running, *waiting]
+        return gatherResults(everything).addCallback(lambda _: self.assertIn("login", order[:2]))
 
     def test_errors(self) -> Deferred[None]:
         """A failure in the thread is the caller's."""

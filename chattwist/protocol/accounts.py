@@ -6,10 +6,9 @@ from chattwist import errors
 from chattwist.chat import Account
 from chattwist.protocol import messages
 from chattwist.protocol.backend import Committed
-from chattwist.requests import check_name_is_free, registered_before
 
 if TYPE_CHECKING:
-    from chattwist.protocol.session import Call
+    from chattwist.protocol.call import Call
 
 SHORTEST, LONGEST = 8, 1024  # bytes of a password
 PASSWORD_RULE = f"a password is {SHORTEST} to {LONGEST} bytes long"
@@ -23,8 +22,7 @@ def _check_new(password: str) -> None:
 def register(call: "Call") -> None:
     """REGISTER name [password]."""
     name, *given = call.command.words()
-    if registered_before(call.backend.chat, name, call.command.key) is None:
-        check_name_is_free(call.backend.chat, name)
+    call.backend.may_register(name, call.command.key)
     if given:
         return _register(call, name, given[0])
 

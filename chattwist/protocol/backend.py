@@ -56,6 +56,9 @@ class Backend(Protocol):
     def submit(self, request: Request, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)``."""
 
+    def may_register(self, name: str, key: str) -> None:
+        """Raise the error that REGISTER would end in, if it is known already."""
+
     def done_before(self, owner: str, key: str) -> Committed | None:
         """The first result under a retry key of the account ``owner``."""
 
@@ -74,8 +77,8 @@ class Backend(Protocol):
     def logout(self, session: "Session", account: Account) -> None:
         """The session's login is over, or its connection is."""
 
-    def online(self) -> Sequence[Account]:
-        """The accounts that are logged in now, over all replicas."""
+    def online(self, after: str, limit: int) -> tuple[Sequence[Account], bool]:
+        """At most ``limit`` accounts logged in on any replica, by name, behind the name ``after``; whether there are more."""
 
     def status(self) -> Status:
         """What STATUS shows."""

@@ -9,8 +9,8 @@ from chattwist import errors
 from chattwist.protocol import accounts, information, messages
 
 if TYPE_CHECKING:
+    from chattwist.protocol.call import Call
     from chattwist.protocol.grammar import Command as Line
-    from chattwist.protocol.session import Call
 
 Do: TypeAlias = "Callable[[Call], None]"
 

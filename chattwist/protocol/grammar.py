@@ -15,7 +15,7 @@ from chattwist import errors
 
 _TAG = re.compile(rb" *@(!?[A-Za-z0-9._-]{1,32})(?: +|$)")
 _PLAIN = re.compile("[!-~]")  # visible, and in nearly every message
-_HTTP = re.compile(r" HTTP/\d(\.\d)?$")
+_HTTP = re.compile(r"\S+ HTTP/\d(\.\d)?")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))  # not Cn: this Python does not know next year's emoji
 NOT_UTF8 = "this line is not UTF-8; use a UTF-8 terminal, start telnet as telnet -8, and send it again"
@@ -62,11 +62,14 @@ def parse(content: bytes) -> Command | None:
             if tag
             else None
         )
-    if _HTTP.search(text):
-        return Command(
-            tag, problem=errors.Unreadable("this is chat, not the web; connect with telnet or nc and type HELP")
-        )
     return Command(tag, verb.upper(), rest.lstrip(" "))
+
+
+def not_a_command(command: Command) -> errors.Unreadable:
+    """What to tell about a verb that there is not."""
+    if _HTTP.fullmatch(command.rest):
+        return errors.Unreadable("this is chat, not the web; connect with telnet or nc and type HELP")
+    return errors.Unreadable(f"not a command: {echoed(command.verb)}; HELP lists the commands")
 
 
 def unreadable(content: bytes, why: str) -> Command:

@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING
 
 from chattwist import errors
-from chattwist.names import fold
 from chattwist.protocol import grammar
 
 if TYPE_CHECKING:
-    from chattwist.protocol.session import Call
+    from chattwist.protocol.call import Call
 
 PAGE = 100  # names
 
@@ -41,9 +40,8 @@ def list_(call: "Call") -> None:
 def who(call: "Call") -> None:
     """WHO [AFTER name]."""
     _, after = _prefix_and_after(["*", *call.command.words()], "WHO [AFTER name]")
-    online = sorted((account.name for account in call.backend.online()), key=fold)
-    rest = [name for name in online if fold(name) > fold(after)]
-    _show_names(call, rest[:PAGE], "online", len(rest) > PAGE)
+    accounts, more = call.backend.online(after, PAGE)
+    _show_names(call, [account.name for account in accounts], "online", more)
 
 
 def _prefix_and_after(words: list[str], usage: str) -> tuple[str, str]:

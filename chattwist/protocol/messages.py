@@ -10,7 +10,7 @@ from chattwist.protocol.backend import Committed
 from chattwist.requests import Delete, Send, find_account
 
 if TYPE_CHECKING:
-    from chattwist.protocol.session import Call
+    from chattwist.protocol.call import Call
 
 MOST_READ = 50
 MOST_HISTORY = 200

@@ -22,6 +22,8 @@ MOST_READ = (
     8192  # bytes taken from one client before others get their turn: a flood of commands or of telnet's takes longest
 )
 MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
+SLOW = 2048  # bytes a second: a client that reads its replies no slower is not cut off for it
+FAST = 16384  # bytes a second: the same while more messages arrive for it than are written ahead
 LINGER = 0.5  # seconds a client gets to close its side after ours, before the connection is cut
 GOODBYE = 3.0  # seconds that all clients get when the replica stops
 CLOSING = 421
@@ -172,7 +174,7 @@ class Client(Protocol):
         """See Sink."""
         if self._closing:
             return False
-        if self._events + len(data) > self._clients.cluster.limits.output:
+        if self._events and self._events + len(data) > self._clients.cluster.limits.output:
             self._behind = self._clients.now() if self._behind is None else self._behind
             return False
         self._events += len(data)
@@ -223,18 +225,22 @@ class Client(Protocol):
         """Close the connection if it has been waiting for its client for too long."""
         timings, waited = self._clients.cluster.timings, now - self._since
         if self._unsent:
-            if waited > timings.stalled or (self._behind is not None and now - self._behind > timings.behind):
+            if waited > timings.stalled + self._unsent / SLOW or self._is_behind(now):
                 self._clients.log.info("{peer} does not read: ended, what it missed stays unread", peer=self.address)
                 self.abort()
         elif self._closing:
             pass
         elif self._session.account is None:
-            if now - self._known > timings.login_deadline and self._session.idle:
+            if now - self._known > timings.login_deadline:
                 self.say_goodbye("nobody logged in here for too long; connect again when you need it")
         else:
             self._known = now
             if waited > timings.idle and self._session.idle:
                 self.say_goodbye("idle for too long; connect and LOGIN again when you need it")
+
+    def _is_behind(self, now: float) -> bool:
+        allowed = self._clients.cluster.timings.behind + self._events / FAST
+        return self._behind is not None and now - self._behind > allowed
 
     def abort(self) -> None:
         """End the connection at once."""

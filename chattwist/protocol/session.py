@@ -4,13 +4,11 @@ A session takes a line at a time. A command that has to wait for the disk or for
 SEND after SEND: those share commits. Each command is a Call, answered once; answers leave in the order of the commands.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from chattwist import errors, model
 from chattwist.chat import Account, Place, place, position
 from chattwist.protocol import grammar
-from chattwist.protocol.backend import Backend, Committed, Done, Sink
+from chattwist.protocol.backend import Backend, Committed, Sink
+from chattwist.protocol.call import Call, Then
 from chattwist.protocol.commands import COMMANDS, Command
 from chattwist.protocol.messages import message_line
 from chattwist.protocol.telnet import Line, Problem
@@ -20,77 +18,11 @@ MOST_RUNNING = 64  # SENDs of one session that may be under way
 MOST_MARKED = 1000  # messages that one operation marks as read: bounds its size
 MOST_SHOWN = 4096  # newest messages of which a session remembers that they were shown to it
 
-Then: TypeAlias = "Callable[[Call, str], None]"
-
 _BAD_LINES = {
     Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; send a shorter one",
     Problem.TELNET: "a telnet command came inside this line; send the line again",
     Problem.CUT: "this line has no end, so it was not taken as a command; send it again with a newline",
 }
-
-
-class Call:
-    """One command of a session on its way to its answer."""
-
-    __slots__ = ("_answer", "command", "session")
-
-    def __init__(self, session: "Session", command: grammar.Command) -> None:
-        self.session = session
-        self.command = command
-        self._answer: bytes | None = None
-
-    @property
-    def backend(self) -> Backend:
-        """The replica behind the session."""
-        return self.session.backend
-
-    @property
-    def account(self) -> Account:
-        """The account that is logged in; errors.LoginFirst where its login ended meanwhile."""
-        if self.session.account is None:
-            raise errors.LoginFirst("log in first: LOGIN name, or REGISTER name")
-        return self.session.account
-
-    def reply(self, code: int, *lines: str) -> None:
-        """Answer the command; each line without its code."""
-        self._answer = grammar.reply(code, list(lines), self.command.tag, self.session.sink.ending)
-        self.session.answered()
-
-    def fail(self, error: errors.ChatError) -> None:
-        """Answer the command with an error."""
-        self.reply(error.code, error.text)
-
-    def ask(self, question: str, then: Then) -> None:
-        """Answer with 331; the next line goes to ``then``."""
-        self.session.ask(self, then)
-        seen = "" if self.session.sink.telnet else "; it shows while you type (telnet hides it)"
-        self.reply(331, f"{question}; an empty line cancels{seen}")
-
-    def then(self, go: Callable[..., None]) -> Done:
-        """A callback that answers with the error it gets, or goes on with what else it gets."""
-
-        def done(result: object) -> None:
-            if isinstance(result, errors.ChatError):
-                self.fail(result)
-            else:
-                self.guard(go, result)
-
-        return done
-
-    def guard(self, function: Callable[..., None], *arguments: object) -> None:
-        """Run a part of the command; an error becomes the answer."""
-        try:
-            function(*arguments)
-        except errors.ChatError as error:
-            self.fail(error)
-        except Exception:
-            self.backend.log_bug()
-            self.fail(errors.Internal("internal error, logged; nothing is half done; other commands still work"))
-
-    def take_answer(self) -> bytes | None:
-        """The answer, once; None while there is none."""
-        answer, self._answer = self._answer, None
-        return answer
 
 
 class Session:
@@ -175,7 +107,7 @@ class Session:
         if call.command.problem is not None:
             raise call.command.problem
         if row is None:
-            raise errors.Unreadable(f"not a command: {grammar.echoed(call.command.verb)}; HELP lists the commands")
+            raise grammar.not_a_command(call.command)
         row.check(call.command, self.account is not None)
         row.do(call)
 
@@ -254,7 +186,8 @@ class Session:
             self._behind = place(message)
 
     def _try_to_push(self, message: model.Sent) -> bool:
-        if not self.event(f"MSG {message_line(self.backend.chat, message)}"):
+        line = grammar.event(f"MSG {message_line(self.backend.chat, message)}", self.sink.ending)
+        if self.closed or not self.sink.push(line):
             return False
         self._pushed.append(message.id)
         self.show([message.id])
@@ -272,9 +205,10 @@ class Session:
                 self._behind = place(message)
                 return
 
-    def event(self, text: str) -> bool:
+    def event(self, text: str) -> None:
         """Write an event between two replies."""
-        return not self.closed and self.sink.push(grammar.event(text, self.sink.ending))
+        if not self.closed:
+            self.sink.write(grammar.event(text, self.sink.ending))
 
     def show(self, ids: list[str]) -> None:
         """Remember that messages were shown, so that their deletion is told."""
@@ -304,20 +238,21 @@ class Session:
             ids = tuple(self._pushed[: self._seen])
             self._pushed, self._out, self._seen = self._pushed[self._seen :], self._out - self._seen, 0
             for start in range(0, len(ids), MOST_MARKED):
-                self._mark(ids[start : start + MOST_MARKED], "")
+                some = ids[start : start + MOST_MARKED]
+                self._mark(some, "", pushed=some)
 
-    def _mark(self, ids: tuple[str, ...], key: str) -> None:
+    def _mark(self, ids: tuple[str, ...], key: str, pushed: tuple[str, ...] = ()) -> None:
         account = self.account
         if account is None:
             return self._go_on()
         self._marking += 1
-        self.backend.submit(MarkRead(account.id, ids, key=key), lambda result: self._marked(account, ids, result))
+        self.backend.submit(MarkRead(account.id, ids, key=key), lambda result: self._marked(account, pushed, result))
 
-    def _marked(self, account: Account, ids: tuple[str, ...], result: Committed | errors.ChatError) -> None:
+    def _marked(self, account: Account, pushed: tuple[str, ...], result: Committed | errors.ChatError) -> None:
         self._marking -= 1
         if isinstance(result, errors.ChatError) and self.account is account:  # still unread: a later line tries again
-            self._pushed[:0] = ids
-            self._out += len(ids)
+            self._pushed[:0] = pushed
+            self._out += len(pushed)
         self._go_on()
 
     # -- beginning and end

@@ -232,6 +232,20 @@ class ReadMarkTests(SynchronousTestCase):
         self.bob.lose()
         self.assertEqual(self.unread_after(), 1)
 
+    def test_reading_on_a_full_disk_piles_nothing_up(self) -> None:
+        """READ shows the same messages again while their marks cannot be recorded, and then marks each once."""
+        self.bob.send(b"LOGOUT\n")
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.send(f"LOGIN bob {PASSWORD}\n".encode())
+        self.world.journal.failure = DiskFull("full")
+        self.bob.send(b"READ\n" * 20)
+        self.world.journal.failure = None
+        before = len(self.world.journal.operations)
+        self.bob.send(b"READ\nNOOP\n")
+        self.assertEqual(len(self.world.journal.operations) - before, 1)
+        self.bob.lose()
+        self.assertEqual(self.unread_after(), 0)
+
     def test_a_mark_that_fails_is_tried_again(self) -> None:
         """With a full disk marks are not lost in the session: the next line tries again."""
         self.ann.send(b"SEND bob hi\n")
@@ -277,7 +291,7 @@ class SlowReaderTests(SynchronousTestCase):
         account = world.chat.account("bob")
         assert account is not None
         self.assertEqual(len(account.unread), 200)
-        self.assertEqual([a.name for a in world.replica.online()], ["ann"])
+        self.assertEqual([a.name for a in world.replica.online("", 9)[0]], ["ann"])
 
     def test_replies_wait_too(self) -> None:
         """While replies wait to be read no further command is taken."""
@@ -291,6 +305,37 @@ class SlowReaderTests(SynchronousTestCase):
         ann.transport.stuck = False
         world.run()
         self.assertEqual(len(replies(ann)), 50 * 21)
+
+    def test_slow_but_steady(self) -> None:
+        """Who has much to read may take long for it."""
+        world = World(timings=Timings(stalled=60))
+        ann = logged_in(world, "ann")
+        ann.send(b"SEND ann %s\n" % (b"x" * 8000) * 50)
+        ann.received()
+        ann.transport.stuck = True
+        ann.send(b"HISTORY 50\n")
+        world.clients.startFactory()
+        self.addCleanup(world.clients.stopFactory)
+        world.clock.pump([1] * 200)
+        self.assertFalse(ann.transport.aborted)
+        world.clock.pump([1] * 60)
+        self.assertTrue(ann.transport.aborted)
+
+    def test_what_is_no_message_is_told_at_once(self) -> None:
+        """That a message is gone, or the login over, is told to who is behind in reading messages, too."""
+        world = self.flood()
+        bob = world.connections["bob"]
+        world.connect("eve").send(b"TAKEOVER bob password\n")
+        bob.transport.stuck = False
+        world.run()
+        self.assertIn(b"* BYE bob ", bob.received())
+
+    def test_a_limit_below_one_message(self) -> None:
+        """One message is always written ahead, however small the limit is."""
+        world = World(Limits(bcrypt_cost=4, output=10))
+        ann, bob = logged_in(world, "ann"), logged_in(world, "bob")
+        ann.send(b"SEND bob one\nSEND bob two\n")
+        self.assertEqual(bob.received().count(b"* MSG"), 2)
 
     def test_stalled(self) -> None:
         """A client that leaves replies unread for too long is ended."""
@@ -411,6 +456,18 @@ class MajorityTests(SynchronousTestCase):
 
 class BugTests(SynchronousTestCase):
     """A bug in a command."""
+
+    def test_what_is_recorded_but_not_taken_in(self) -> None:
+        """A bug behind the disk costs the command that met it; all others go on."""
+        world = World()
+        ann = logged_in(world, "ann")
+        whole = world.chat.apply
+        self.patch(world.chat, "apply", None)
+        ann.send(b"SEND ann one\n")
+        world.chat.apply = whole  # type: ignore[method-assign]
+        ann.send(b"SEND ann two\n")
+        self.assertEqual([line[:3] for line in replies(ann)], ["454", "250"])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_internal_error(self) -> None:
         """554, logged, and the connection goes on."""

@@ -376,6 +376,29 @@ class TranscriptTests(SynchronousTestCase):
             ann < 501 usage: WHO [AFTER name]
         """)
 
+    def test_web_words(self) -> None:
+        """A browser is told where it is; a message may end as a browser's first line does."""
+        self.play(ANN_AND_BOB)
+        self.play(f"""
+            ann > SEND bob GET / HTTP/1.1
+            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-3 {ALL} ann Bob GET / HTTP/1.1
+            eve > GET / HTTP/1.1
+            eve < 500 this is chat, not the web; connect with telnet or nc and type HELP
+        """)
+
+    def test_pages_of_who(self) -> None:
+        """WHO comes in pages, in order, without who left."""
+        for number in range(103):
+            self.world.connect(f"c{number}").send(b"REGISTER n%03d secret-of-n\n" % number)
+        self.world.connections["c0"].lose()
+        ann = self.world.connections["c102"]
+        ann.received()
+        ann.send(b"WHO\nWHO AFTER N100\n")
+        lines = ann.received().decode().splitlines()
+        self.assertEqual(lines[:1] + lines[99:], ["212-n001", "212-n100", "212 100 online, more after n100",
+                                                  "212-n101", "212-n102", "212 2 online"])  # fmt: skip
+
     def test_pages_of_names(self) -> None:
         """More than 100 names come in pages."""
         world = self.world
@@ -466,6 +489,21 @@ class RetryKeyTests(SynchronousTestCase):
             ann > @!k SEND bob hi
             ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
         """)
+
+    def test_a_day_later(self) -> None:
+        """After a day a key is new again; a restart brings back both messages, and the key names the second."""
+        world = World()
+        world.play("ann > REGISTER ann secret-of-ann\nann < 230 ann 0 unread")
+        ann = world.connections["ann"]
+        for second, text in ((0, b"one"), (25 * 3600, b"two")):
+            world.clock.advance(second)
+            ann.send(b"@!k SEND ann " + text + b"\n")
+        world.restart("0rigin01")
+        again = world.connect("ann")
+        again.send(b"LOGIN ann secret-of-ann\n@!k SEND ann two\nHISTORY\n")
+        received = again.received().decode()
+        self.assertIn("@!k 250 0rigin00-4 sent to ann", received)
+        self.assertIn("213 2 messages", received)
 
     def test_used_for_another_command(self) -> None:
         """A key that stands for one deed is refused for a deed of another kind, which is not done."""

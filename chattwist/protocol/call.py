@@ -1,0 +1,78 @@
+"""One command on its way to its answer; pure."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from chattwist import errors
+from chattwist.chat import Account
+from chattwist.protocol import grammar
+from chattwist.protocol.backend import Backend, Done
+
+if TYPE_CHECKING:
+    from chattwist.protocol.session import Session
+
+Then: TypeAlias = "Callable[[Call, str], None]"
+
+
+class Call:
+    """One command of a session on its way to its answer."""
+
+    __slots__ = ("_answer", "command", "session")
+
+    def __init__(self, session: "Session", command: grammar.Command) -> None:
+        self.session = session
+        self.command = command
+        self._answer: bytes | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The replica behind the session."""
+        return self.session.backend
+
+    @property
+    def account(self) -> Account:
+        """The account that is logged in; errors.LoginFirst where its login ended meanwhile."""
+        if self.session.account is None:
+            raise errors.LoginFirst("log in first: LOGIN name, or REGISTER name")
+        return self.session.account
+
+    def reply(self, code: int, *lines: str) -> None:
+        """Answer the command; each line without its code."""
+        self._answer = grammar.reply(code, list(lines), self.command.tag, self.session.sink.ending)
+        self.session.answered()
+
+    def fail(self, error: errors.ChatError) -> None:
+        """Answer the command with an error."""
+        self.reply(error.code, error.text)
+
+    def ask(self, question: str, then: Then) -> None:
+        """Answer with 331; the next line goes to ``then``."""
+        self.session.ask(self, then)
+        seen = "" if self.session.sink.telnet else "; it shows while you type (telnet hides it)"
+        self.reply(331, f"{question}; an empty line cancels{seen}")
+
+    def then(self, go: Callable[..., None]) -> Done:
+        """A callback that answers with the error it gets, or goes on with what else it gets."""
+
+        def done(result: object) -> None:
+            if isinstance(result, errors.ChatError):
+                self.fail(result)
+            else:
+                self.guard(go, result)
+
+        return done
+
+    def guard(self, function: Callable[..., None], *arguments: object) -> None:
+        """Run a part of the command; an error becomes the answer."""
+        try:
+            function(*arguments)
+        except errors.ChatError as error:
+            self.fail(error)
+        except Exception:
+            self.backend.log_bug()
+            self.fail(errors.Internal("internal error, logged; nothing is half done; other commands still work"))
+
+    def take_answer(self) -> bytes | None:
+        """The answer, once; None while there is none."""
+        answer, self._answer = self._answer, None
+        return answer
