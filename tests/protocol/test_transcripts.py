@@ -6,6 +6,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.cluster import Limits
+from chattwist.errors import TryLater
 from tests.wire import World
 
 ANN_AND_BOB = """
@@ -102,6 +103,25 @@ class TranscriptTests(SynchronousTestCase):
             eve < 503 you are logged in; LOGOUT first, then LOGIN
             ann > UNREAD
             ann < 530 log in first: LOGIN name, or REGISTER name
+        """)
+
+    def test_too_many_at_once(self) -> None:
+        """Where too many passwords wait to be hashed, one more is told to try later; nothing was done, and nobody is logged in."""
+        self.play(ANN_AND_BOB)
+
+        def busy(*_: object, patient: bool = False) -> None:
+            raise TryLater("too many logins at once; try again in a few seconds")
+
+        self.patch(self.world.threads, "run", busy)
+        self.play("""
+            eve > TAKEOVER ann secret-of-ann
+            eve < 450 too many logins at once; try again in a few seconds
+            eve > REGISTER eve secret-of-eve
+            eve < 450 too many logins at once; try again in a few seconds
+            eve > LIST e
+            eve < 212 0 accounts
+            ann > PASSWD secret-of-ann another-secret
+            ann < 450 too many logins at once; try again in a few seconds
         """)
 
     def test_a_session_ends_with_its_connection(self) -> None:
