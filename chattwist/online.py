@@ -46,9 +46,8 @@ class Online:
     def page(self, after: str, limit: int) -> tuple[list[str], bool]:
         """At most ``limit`` ids of accounts in the order of their names, behind the name ``after``; whether there are more."""
         start = bisect_left(self._ordered, (fold(after) + "\0", ""))
-        return [account_id for _, account_id in self._ordered[start : start + limit]], len(
-            self._ordered
-        ) > start + limit
+        found = self._ordered[start : start + limit]
+        return [account_id for _, account_id in found], len(self._ordered) > start + limit
 
     def _remove(self, account_id: str) -> None:
         del self.sessions[account_id]

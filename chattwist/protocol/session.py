@@ -47,14 +47,10 @@ class Session:
         self._marking = 0  # read marks being committed
         self._pushed: list[str] = []  # messages pushed and not yet counted as read
         self._out = 0  # how many of those have gone out
-        self._seen = (
-            0  # how many had when the client last sent something: what lines wait here since before saw none of them
-        )
+        self._seen = 0  # how many of those had when the client last sent something: it can have seen them then
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet gone out
         self._shown: dict[str, None] = {}
-        self._behind: Place | None = (
-            None  # the first message that was not pushed because the client is behind in reading
-        )
+        self._behind: Place | None = None  # the first message that waits because the client is behind in reading
 
     # -- lines in
 

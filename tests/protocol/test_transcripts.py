@@ -106,7 +106,7 @@ class TranscriptTests(SynchronousTestCase):
         """)
 
     def test_too_many_at_once(self) -> None:
-        """Where too many passwords wait to be hashed, one more is told to try later; nothing was done, and nobody is logged in."""
+        """Where too many passwords wait to be hashed, one more is told to try later, and nothing was done."""
         self.play(ANN_AND_BOB)
 
         def busy(*_: object, patient: bool = False) -> None:
