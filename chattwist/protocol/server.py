@@ -18,9 +18,7 @@ from chattwist.protocol.backend import Backend
 from chattwist.protocol.session import Session
 from chattwist.protocol.telnet import LineReader
 
-MOST_READ = (
-    8192  # bytes taken from one client before others get their turn: a flood of commands or of telnet's takes longest
-)
+MOST_READ = 8192  # bytes taken from one client before others get their turn, also when it floods
 MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
 SLOW = 2048  # bytes a second: a client that reads its replies no slower is not cut off for it
 FAST = 16384  # bytes a second: the same while more messages arrive for it than are written ahead
