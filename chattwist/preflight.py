@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import socket
-from contextlib import suppress
 
 from chattwist.errors import StartError
 
@@ -48,8 +47,12 @@ def remove_stale_pid_file(path: str) -> None:
 
     Only once check_free and check_directory have shown that no replica runs with that port or data.
     """
-    with suppress(FileNotFoundError):
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StartError(f"cannot take away the old {path}: {error.strerror}") from None
 
 
 def _check_unlocked(path: str) -> None:

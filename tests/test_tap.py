@@ -155,6 +155,11 @@ class RefusalTests(ReplicaProcess):
             refused = self.chatreplica("--data", "cluster.json", daemon=daemon)
             self.assert_refused(refused, f"{self.cluster_file} is not a directory")
 
+    def test_pid_file_in_the_way(self) -> None:
+        """What stands where the pid file goes, and cannot be taken away, is told."""
+        os.mkdir(os.path.join(self.folder, f"twistd-{self.port}.pid"))
+        self.assert_refused(self.chatreplica(), f"cannot take away the old .*twistd-{self.port}.pid: Is a directory")
+
     def test_data_directory_in_use(self) -> None:
         """Another process has the data: told at once also by a daemon."""
         directory = os.path.join(self.folder, "chat-data", str(self.port))

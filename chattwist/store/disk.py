@@ -72,14 +72,19 @@ class IDisk(Interface):
 
 @implementer(IDisk)
 class Disk:
-    """A real directory, made (0700) if it is missing. It is held by a descriptor, so the process may go elsewhere."""
+    """A real directory; it is held by a descriptor, so the process may go elsewhere.
 
-    def __init__(self, path: str) -> None:
+    With ``make`` it is made if it is missing, and closed to others (0700); without, nothing is changed.
+    """
+
+    def __init__(self, path: str, make: bool = True) -> None:
         self.path = os.path.abspath(path)
         try:
-            _make(self.path)
+            if make:
+                _make(self.path)
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            os.fchmod(self._directory, 0o700)
+            if make:
+                os.fchmod(self._directory, 0o700)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used as the data directory: {error.strerror}") from error
 

@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> int:
     try:
         directory, upto = arguments
         os.nice(10)
-        compact(Disk(directory), int(upto), time.time_ns() // 1000)
+        compact(Disk(directory, make=False), int(upto), time.time_ns() // 1000)
     except (ChattwistError, OSError, ValueError) as error:
         print(f"compaction failed: {error}", file=sys.stderr)
         return 1
