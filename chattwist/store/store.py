@@ -41,6 +41,7 @@ class Store:
         self._journal: Journal | None = None
         self._journal_size = self._rotate_at = journal_size
         self._snapshot_size = 0
+        self._failure: DiskFailed | None = None
 
     @classmethod
     def open(cls, disk: IDisk, salvage: bool = False, journal_size: int = JOURNAL_SIZE) -> "Store":
@@ -77,12 +78,22 @@ class Store:
         has to end. ValueError: more than codec.LONGEST bytes; none was recorded.
         """
         assert self._journal is not None, "append before all was loaded"
+        if self._failure is not None:
+            raise DiskFailed(str(self._failure))
         if self._journal.size > max(self._rotate_at, self._snapshot_size):
             self._journal = self._rotate(self._journal)
         self._journal.append(operations)
 
     def remove_covered(self) -> None:
-        """Take away what a new snapshot covers; in any thread, for removing a large file takes long."""
+        """Take away what a new snapshot covers; in any thread, for removing a large file takes long.
+
+        DiskFailed: whether the snapshot's name is durable is not known, so all stays, and the store takes nothing more.
+        """
+        try:
+            sync_directory(self.disk)
+        except DiskFailed as failure:  # in this thread the kernel told it, so another one would never hear of it
+            self._failure = failure
+            raise
         found = layout(self.disk.names())
         if found.snapshot:
             self._snapshot_size = self.disk.size(snapshot_name(found.snapshot))
@@ -103,7 +114,6 @@ class Store:
                 sync(self.disk, handle, name)
         self._journal = Journal.create(self.disk, 1, 0) if last is None else self._resume(last)
         self.closed = self._journal.number - 1
-        sync_directory(self.disk)
         self.remove_covered()
 
     def _resume(self, file: VerifiedFile) -> Journal:

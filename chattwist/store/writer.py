@@ -15,7 +15,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chattwist.errors import StoreError
+from chattwist.errors import DiskFailed, StoreError
 from chattwist.model import AnyOperation
 from chattwist.store.files import remove, snapshot_name, temporary_name
 from chattwist.store.store import Store
@@ -75,10 +75,10 @@ class Writer:
     # -- in the reactor
 
     def _committed(self, done: Done, error: BaseException | None, closed: int) -> None:
+        done(error)
         if closed > self._tried and self._running and self._compaction is None:
             self._tried = closed
             self._compact(closed)
-        done(error)
 
     def _compact(self, upto: int) -> None:
         self._compaction = compaction = Compaction()
@@ -90,15 +90,16 @@ class Writer:
         leftover, self._compaction = self._compaction.temporary, None
         if not self._running:
             return
-        if problem:
+        if problem:  # it may have come to a snapshot all the same, but nobody can tell whether that is durable
             log.error("compaction failed, it is tried again later: {problem}", problem=problem)
-        self._in_thread("cleanup", lambda: self._clean(leftover))
+            self._in_thread("cleanup", lambda: remove(self._store.disk, [leftover]))
+        else:
+            self._in_thread("cleanup", self._remove_covered)
 
-    def _clean(self, leftover: str) -> None:
+    def _remove_covered(self) -> None:
         try:
-            remove(self._store.disk, [leftover])
             self._store.remove_covered()
-        except OSError:
+        except (OSError, DiskFailed):
             log.failure("old files in {path} could not be removed", path=self._store.disk.path)
 
     def _in_thread(self, name: str, work: Callable[[], None]) -> None:

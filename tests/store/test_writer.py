@@ -1,5 +1,6 @@
 """The store in a running server."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -8,14 +9,16 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chattwist.errors import DiskFailed, StoreError
 from chattwist.model import AnyOperation
 from chattwist.store.disk import Disk
 from chattwist.store.files import layout
+from chattwist.store.snapshot import compact
 from chattwist.store.store import Store
 from chattwist.store.writer import Compaction, Writer
+from tests.store.memory import MemoryDisk, PowerLoss
 from tests.store.samples import loaded, message, messages, started
 
 
@@ -119,6 +122,32 @@ class WriterTests(TestCase):
         self.assertEqual([name for name in self.names() if name.startswith("snapshot")], [])
         await self.commit([message(99)])
 
+    async def test_compaction_killed_at_its_end(self) -> None:
+        """A snapshot whose process did not say that it is durable replaces nothing; the next one does."""
+        killed = self.patch(Compaction, "spawn", _compact_and_fail)
+        with capturedLogs() as events:
+            for operation in messages(30):
+                await self.commit([operation])
+            await self.until(lambda: len(self.writer._busy) == 1)  # only the thread that commits
+        self.assertTrue([event for event in events if event.get("problem") == "killed"])
+        self.assertIn("journal-000001.jsonl", layout(self.names()).covered)
+        killed.restore()
+        number = 31
+        while layout(self.names()).covered:
+            await self.commit([message(number)])
+            number += 1
+        await self.writer.stop()
+        self.assertEqual(loaded(Disk(self.directory)), messages(number - 1))
+
+    async def test_old_files_cannot_be_removed(self) -> None:
+        """When the disk fails while old files are to go, that is logged."""
+        self.patch(Store, "remove_covered", _raiser(DiskFailed("fsync: broken")))
+        with capturedLogs() as events:
+            for operation in messages(30):
+                await self.commit([operation])
+            await self.until(lambda: [event for event in events if "could not be" in (event.get("log_format") or "")])
+        self.assertEqual(len(self.flushLoggedErrors(DiskFailed)), 1)
+
     async def test_cannot_start_a_compaction(self) -> None:
         """Without the means to start a process, commits go on."""
         self.patch(reactor, "spawnProcess", _raiser(OSError(11, "Resource temporarily unavailable")))
@@ -147,6 +176,46 @@ def _raiser(error: BaseException) -> Callable[..., None]:
 
 def _spawn_sleeper(self: Compaction, reactor: Any, directory: str, upto: int) -> None:
     reactor.spawnProcess(self, "/bin/sleep", ["sleep", "1000"])
+
+
+def _compact_and_fail(self: Compaction, reactor: Any, directory: str, upto: int) -> None:
+    compact(Disk(directory), upto, now=0)
+    self.ended.callback("killed")
+
+
+class CoveredTests(SynchronousTestCase):
+    def test_nothing_goes_before_the_snapshot_is_durable(self) -> None:
+        """When the directory's fsync fails, all files stay, and nothing more is recorded: the disk has failed."""
+        store = started(disk := MemoryDisk(), journal_size=400)
+        for operation in messages(10):
+            store.append([operation])
+        compact(disk, store.closed, now=0)
+        before = disk.everything()
+        disk.faults[len(disk.calls) + 1] = errno.EIO
+        self.assertRaises(DiskFailed, store.remove_covered)
+        self.assertEqual(disk.everything(), before)
+        self.assertRaises(DiskFailed, store.append, [message(11)])
+
+    def test_power_lost_after_a_rename(self) -> None:
+        """A snapshot that was given its name, but not durably, loses nothing when it is cleaned up behind it."""
+        for seed in range(20):
+            store = started(disk := MemoryDisk(), journal_size=400)
+            for operation in messages(10):
+                store.append([operation])
+            disk.crash_at = _calls_to_compact(store.closed)
+            self.assertRaises(PowerLoss, compact, disk, store.closed, 0)
+            disk.crash_at = 0
+            store.remove_covered()
+            self.assertEqual(loaded(disk.after_power_loss(seed)), messages(10))
+
+
+def _calls_to_compact(upto: int) -> int:
+    """At which call of such a disk's life the snapshot's directory is made durable."""
+    store = started(disk := MemoryDisk(), journal_size=400)
+    for operation in messages(10):
+        store.append([operation])
+    compact(disk, upto, now=0)
+    return len(disk.calls)
 
 
 class ThreadTests(TestCase):
