@@ -82,8 +82,12 @@ class Writer:
 
     def _compact(self, upto: int) -> None:
         self._compaction = compaction = Compaction()
-        self._track(compaction.ended.addCallback(self._compacted))
-        compaction.spawn(self._reactor, self._store.disk.path, upto)
+        compaction.ended.addCallback(self._compacted)
+        self._track(compaction.ended.addErrback(lambda failure: log.failure("compaction", failure)))
+        try:
+            compaction.spawn(self._reactor, self._store.disk.path, upto)
+        except Exception as error:  # whatever it is, the server goes on without
+            compaction.ended.callback(f"it cannot be started: {getattr(error, 'strerror', None) or repr(error)}")
 
     def _compacted(self, problem: str) -> None:
         assert self._compaction is not None
@@ -111,8 +115,8 @@ class Writer:
             finally:
                 self._reactor.callFromThread(ended.callback, None)
 
-        self._track(ended)
         Thread(target=run, name=f"chattwist-{name}", daemon=True).start()
+        self._track(ended)
 
     def _track(self, ended: Deferred[None]) -> None:
         self._busy.add(ended)
@@ -131,18 +135,12 @@ class Compaction(ProcessProtocol):
         self._said = b""
 
     def spawn(self, reactor: Any, directory: str, upto: int) -> None:
-        """Start it. It finds the modules that this process found, wherever that was started."""
-        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        """Start it; it finds the modules that this process found, wherever that was started. OSError and others."""
         command = [sys.executable, "-P", "-m", "chattwist.store.snapshot", directory, str(upto)]
-        try:
-            with _deaf_to_interrupts():
-                child = reactor.spawnProcess(
-                    self, sys.executable, command, {**os.environ, "PYTHONPATH": path}, directory
-                )
-        except OSError as error:
-            self.ended.callback(f"it cannot be started: {error.strerror}")
-        else:
-            self.temporary = temporary_name(snapshot_name(upto), child.pid)
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        with _deaf_to_interrupts():
+            child = reactor.spawnProcess(self, sys.executable, command, {**os.environ, "PYTHONPATH": path}, directory)
+        self.temporary = temporary_name(snapshot_name(upto), child.pid)
 
     def kill(self) -> None:
         """End it; all that it did so far is lost."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -156,6 +157,31 @@ class WriterTests(TestCase):
                 await self.commit([operation])
         problems = [event["problem"] for event in events if event["log_level"] == LogLevel.error]
         self.assertIn("it cannot be started: Resource temporarily unavailable", problems)
+
+    async def test_nowhere_to_start_a_compaction_from(self) -> None:
+        """With the process's working directory removed, commits are answered as ever, and the log tells the trouble."""
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(elsewhere := self.path_of_a_directory())
+        os.rmdir(elsewhere)
+        self.patch(sys, "path", ["", *sys.path])
+        with capturedLogs() as events:
+            for operation in messages(30):
+                await self.commit([operation])
+        problems = [event["problem"] for event in events if event["log_level"] == LogLevel.error]
+        self.assertIn("it cannot be started: No such file or directory", problems)
+
+    def path_of_a_directory(self) -> str:
+        """A new directory."""
+        os.mkdir(path := os.path.abspath(self.mktemp()))
+        return path
+
+    async def test_answered_before_compaction(self) -> None:
+        """A commit is answered whatever becomes of the compaction that it brings about."""
+        self.patch(Compaction, "spawn", _raiser(TypeError("a bug")))
+        for operation in messages(30):
+            await self.commit([operation])
+        await self.writer.stop()
+        self.assertEqual(loaded(Disk(self.directory)), messages(30))
 
     async def test_stop_ends_a_compaction(self) -> None:
         """Stopping doesn't wait for a compaction to be done; its leftovers are taken away at the next start."""
