@@ -6,14 +6,16 @@ the damage is still found, and salvaging once more does it.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 
 from twisted.logger import Logger
 
+from chattwist.errors import DiskFailed, DiskFull
 from chattwist.model import AnyOperation
 from chattwist.store import codec
 from chattwist.store.disk import IDisk
-from chattwist.store.files import explained, layout, new_file, readable, snapshot_name, sync_directory
+from chattwist.store.files import explained, journal_name, layout, new_file, readable, snapshot_name, sync_directory
 from chattwist.store.history import Damage, History, lines_of, understood
 from chattwist.store.journal import Journal
 from chattwist.store.snapshot import write
@@ -75,10 +77,28 @@ def salvage(disk: IDisk) -> None:
     with new_file(disk, snapshot_name(number)) as file:
         write(file, number, 0, lambda: records)
         beside = [_keep_beside(disk, name) for name in records.damaged]
-        Journal.create(disk, number + 1, records.previous).close()
-        file.publish()
+        with _all_or_none(disk, file.name, journal_name(number + 1)):
+            Journal.create(disk, number + 1, records.previous).close()
+            file.publish()
     disk.close(file.handle)
     _tell(damage, records, beside)
+
+
+@contextmanager
+def _all_or_none(disk: IDisk, snapshot: str, journal: str) -> Iterator[None]:
+    """Take both away if not both could be made: left alone, either would stand in the way of a backup that is restored.
+
+    The snapshot goes first, and if it stays the journal does, too: for without one behind it, it would be damage.
+    """
+    try:
+        yield
+    except (DiskFull, DiskFailed):
+        with suppress(OSError):
+            for name in (snapshot, journal):
+                with suppress(FileNotFoundError):
+                    disk.unlink(name)
+            disk.sync_directory()
+        raise
 
 
 def _first_damage(disk: IDisk) -> Damage | None:

@@ -1,14 +1,16 @@
 """Salvage: all that is whole is kept, what is not stays beside, and no crash in between makes it worse."""
 
+import errno
 from collections.abc import Iterator
 
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chattwist.errors import StoreError
+from chattwist.errors import DiskFailed, StoreError
 from chattwist.model import AnyOperation
 from chattwist.store import codec
 from chattwist.store.history import Damage
+from chattwist.store.salvage import salvage
 from chattwist.store.snapshot import compact
 from tests.store.memory import MemoryDisk, PowerLoss
 from tests.store.samples import filled, loaded, message, messages, started
@@ -143,6 +145,18 @@ class CrashTests(SynchronousTestCase):
             self.assertIn("No space left", str(self.assertRaises(StoreError, loaded, disk, True)))
             again = disk.after_kill()
             self.assertEqual(loaded(again, salvage=True), [found for found in OPERATIONS if found not in self.lost])
+
+    def test_a_backup_can_be_restored_after_an_error(self) -> None:
+        """Whichever call fails, what salvaging began is taken back: with the damaged file restored, all is there."""
+        for call in range(1, self.calls + 1):
+            disk = damaged(several_files(), CLOSED, 1).after_kill()
+            disk.faults = {call: errno.EIO}
+            try:
+                salvage(disk)
+            except (StoreError, DiskFailed):
+                again = disk.after_kill()
+                again.put(CLOSED, several_files().contents(CLOSED))
+                self.assertEqual(loaded(again), OPERATIONS, f"error at {call}")
 
     def setUp(self) -> None:
         """One life without a crash, to know what is to be expected."""
