@@ -172,7 +172,8 @@ class WriterTests(TestCase):
 
     def path_of_a_directory(self) -> str:
         """A new directory."""
-        os.mkdir(path := os.path.abspath(self.mktemp()))
+        path: str = os.path.abspath(self.mktemp())
+        os.mkdir(path)
         return path
 
     async def test_answered_before_compaction(self) -> None:
