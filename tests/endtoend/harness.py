@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,8 +9,6 @@ import sys
 from collections.abc import Callable, Mapping
 from threading import Event, Thread
 from typing import IO
-
-from twisted.trial.unittest import SkipTest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATIENCE = 60.0  # seconds until a test gives up on an answer
@@ -22,15 +19,6 @@ SHORT_JOURNALS = (
     "from functools import partial; from chattwist.store.store import Store; "
     "Store.open = partial(Store.open, journal_size={}); "
 )
-
-
-def needed(*programs: str) -> None:
-    """Skip the test where a program is missing, unless all of them are required."""
-    for program in programs:
-        if shutil.which(program) is None:
-            if os.environ.get("CHATTWIST_REQUIRE_TOOLS") == "1":
-                raise AssertionError(f"{program} is missing")
-            raise SkipTest(f"{program} is not installed")
 
 
 def free_port() -> int:

@@ -7,7 +7,8 @@ import subprocess
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.endtoend.harness import Client, Server, needed
+from tests.endtoend.harness import Client, Server
+from tests.programs import needed
 
 ROOM = 400_000  # bytes
 FAILING_SYNC = """

@@ -5,7 +5,8 @@ import subprocess
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.endtoend.harness import PASSWORD, PATIENCE, ROOT, Server, needed
+from tests.endtoend.harness import PASSWORD, PATIENCE, ROOT, Server
+from tests.programs import needed
 
 TEXT = "Привет, 世界 👋  250 $HOME [exit] {\ttab"
 MESSAGE = r"^[0-9a-z]{8}-\d+ \S+Z %s %s %s\n$"

@@ -8,7 +8,8 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.endtoend.harness import PASSWORD, PATIENCE, ROOT, Server, needed
+from tests.endtoend.harness import PASSWORD, PATIENCE, ROOT, Server
+from tests.programs import needed
 from tests.test_readme import document
 
 

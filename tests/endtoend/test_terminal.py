@@ -4,8 +4,9 @@ import subprocess
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.endtoend.harness import PASSWORD, PATIENCE, Server, needed
+from tests.endtoend.harness import PASSWORD, PATIENCE, Server
 from tests.endtoend.terminal import Terminal
+from tests.programs import needed
 
 TEXTS = ["Привет, Боб", "你好，鲍勃", "🎉👩‍👩‍👧 и 🇺🇦", "e\u0301 é ÿ \u00ff"]
 

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from chattwist.store.disk import Disk
+from tests.programs import needed
 from tests.store import driver
 from tests.store.samples import filled, loaded, message, messages
 
@@ -24,15 +24,6 @@ int fdatasync(int file) {
     return 0;
 }
 """
-
-
-def needed(*programs: str) -> None:
-    """Skip the test where a program is missing, unless all of them are required."""
-    for program in programs:
-        if shutil.which(program) is None:
-            if os.environ.get("CHATTWIST_REQUIRE_TOOLS") == "1":
-                raise AssertionError(f"{program} is missing")
-            raise SkipTest(f"{program} is not installed")
 
 
 def drive(
