@@ -20,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # twistd as it is, with a replica that says where it is, and then does what the environment variable TROUBLE says.
 TWISTD = textwrap.dedent("""
-    import os, sys, types
+    import os, signal, sys, types
     from twisted.application.service import Service
     from twisted.logger import Logger
     from twisted.scripts import twistd
@@ -38,6 +38,7 @@ TWISTD = textwrap.dedent("""
 
     sys.modules["chattwist.replica"] = types.ModuleType("chattwist.replica")
     sys.modules["chattwist.replica"].ReplicaService = ReplicaService
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     twistd.run()
 """)
 

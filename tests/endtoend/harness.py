@@ -14,7 +14,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PATIENCE = 60.0  # seconds until a test gives up on an answer
 PASSWORD = "a-good-password"
 
-TWISTD = "from twisted.scripts.twistd import run; run()"
+TWISTD = (  # with Ctrl-C heard, also where the tests themselves run in the background of a shell, which ignores it
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from twisted.scripts.twistd import run; run()"
+)
 SHORT_JOURNALS = (
     "from functools import partial; from chattwist.store.store import Store; "
     "Store.open = partial(Store.open, journal_size={}); "
