@@ -138,7 +138,7 @@ class Compaction(ProcessProtocol):
         """Start it; it finds the modules that this process found, wherever that was started. OSError and others."""
         command = [sys.executable, "-P", "-m", "chattwist.store.snapshot", directory, str(upto)]
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        with _deaf_to_interrupts():
+        with _deaf_to_signals():
             child = reactor.spawnProcess(self, sys.executable, command, {**os.environ, "PYTHONPATH": path}, directory)
         self.temporary = temporary_name(snapshot_name(upto), child.pid)
 
@@ -146,7 +146,7 @@ class Compaction(ProcessProtocol):
         """End it; all that it did so far is lost."""
         try:
             if self.transport is not None:
-                self.transport.signalProcess("TERM")
+                self.transport.signalProcess("KILL")
         except ProcessExitedAlready:
             pass
 
@@ -161,9 +161,12 @@ class Compaction(ProcessProtocol):
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A process started meanwhile never gets a terminal's Ctrl-C: that is for the server, which ends its children itself."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _deaf_to_signals() -> Iterator[None]:
+    """A process started meanwhile never gets what a terminal or systemd sends to all: the server ends its children itself.
+
+    Otherwise it would die, or run the server's own signal handler between fork and exec, before the server knows why.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
