@@ -39,22 +39,35 @@ def free_port() -> int:
 class Server:
     """One replica that is alone in its cluster file, in ``folder``; hashing is cheap.
 
-    ``data`` is its own directory, ``log`` what the present process has logged, a line an entry.
+    ``data`` is its own directory, ``log`` what the present process has logged, a line an entry; what all of them have
+    logged is in the file ``log``.
     """
 
-    def __init__(self, folder: str, limits: Mapping[str, int] | None = None, journal_size: int = 0) -> None:
-        """``limits`` are the cluster file's; with ``journal_size``, in bytes, journals are closed and compacted early."""
+    def __init__(
+        self,
+        folder: str,
+        limits: Mapping[str, int] | None = None,
+        journal_size: int = 0,
+        port: int = 0,
+        cluster: Mapping[str, object] | None = None,
+        data: str = "chat-data",
+    ) -> None:
+        """``limits`` are the cluster file's; with ``journal_size``, in bytes, journals are closed and compacted early.
+
+        For one of several: its ``port``, all that its ``cluster`` file says, and --data, relative to ``folder``.
+        """
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
-        self.port = free_port()
-        self.data = os.path.join(self.folder, "chat-data", str(self.port))
+        self.port = port or free_port()
+        self._data = data
+        self.data = os.path.normpath(os.path.join(self.folder, data, str(self.port)))
         self.log: list[str] = []
         self._clients: list[Client] = []
         self.process: subprocess.Popen[bytes] | None = None
         self._program = (SHORT_JOURNALS.format(journal_size) if journal_size else "") + TWISTD
         with open(os.path.join(self.folder, "cluster.json"), "w") as file:
             replicas = [{"host": "127.0.0.1", "port": self.port}]
-            json.dump({"replicas": replicas, "limits": {"bcrypt_cost": 4, **(limits or {})}}, file)
+            json.dump(cluster or {"replicas": replicas, "limits": {"bcrypt_cost": 4, **(limits or {})}}, file)
 
     def start(
         self, *options: str, environment: Mapping[str, str] | None = None, limit: Callable[[], None] | None = None
@@ -70,7 +83,7 @@ class Server:
     ) -> None:
         """Start without waiting; ``limit`` is called in the new process before twistd."""
         command = [sys.executable, "-c", self._program, "-n", "chatreplica", "--cluster", "cluster.json"]
-        command += ["--port", str(self.port), *options]
+        command += ["--port", str(self.port), "--data", self._data, *options]
         with open(os.path.join(self.folder, "stderr"), "wb") as stderr:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env={**os.environ, "PYTHONPATH": ROOT, **(environment or {})},
@@ -83,11 +96,13 @@ class Server:
         self._listener.start()
 
     def _listen(self, stdout: IO[bytes], log: list[str], told: Event) -> None:
-        for line in stdout:
-            log.append(line.decode(errors="replace"))
-            if f"replica {self.port} ready" in log[-1]:
-                self._ready = True
-                told.set()
+        with open(os.path.join(self.folder, "log"), "ab", buffering=0) as file:
+            for line in stdout:
+                file.write(line)
+                log.append(line.decode(errors="replace"))
+                if f"replica {self.port} ready" in log[-1]:
+                    self._ready = True
+                    told.set()
         told.set()
         stdout.close()
 
@@ -153,8 +168,9 @@ class Server:
 class Client:
     """One connection; lines are text without their ends. OSError once it is broken or silent for too long."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port: int, patience: float = PATIENCE) -> None:
+        """``patience``: seconds without a byte until it is too long."""
+        self.socket = socket.create_connection(("127.0.0.1", port), patience)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lines = self.socket.makefile("rb")
         self.events: list[str] = []
