@@ -1,0 +1,1 @@
+"""How replicas agree: what they say to each other, who may say it, and what each does on hearing it."""

@@ -1,0 +1,158 @@
+"""What stands before Banana: a connection is no more than a socket until its peer has proved who it is.
+
+Before that it costs a TLS state and a timer, is ended after PATIENCE seconds, and gives way to newer ones when there are
+UNPROVEN of them.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IProtocol, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chattwist.errors import ChattwistError
+from chattwist.replication.tls import explain, proven_name
+
+PATIENCE = 5.0  # seconds until the peer is proven and has said hello
+UNPROVEN = 32  # connections
+QUIET = 10.0  # seconds between two lines of the log about one address
+_ADDRESSES = 1000  # that are remembered for it
+
+
+class Refused(ChattwistError):
+    """Why the peer may not speak."""
+
+
+class Complaints:
+    """The lines of the log about peers that may not speak: one an address in QUIET seconds, so that nobody fills a disk."""
+
+    log = Logger(namespace="chattwist.replication.channel")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._latest: dict[str, float] = {}
+
+    def say(self, address: str, why: str) -> None:
+        """Log why ``address`` was refused, if it is time."""
+        now = self._clock.seconds()
+        self._latest = {other: at for other, at in self._latest.items() if now - at < QUIET}
+        if address not in self._latest and len(self._latest) < _ADDRESSES:
+            self._latest[address] = now
+            self.log.warn("replica channel: {address} refused: {why}", address=address, why=why)
+
+
+class Waiting:
+    """The connections whose peers are not proven yet; the oldest gives way to one too many."""
+
+    def __init__(self) -> None:
+        self._guards: dict[Guard, None] = {}
+
+    def add(self, guard: "Guard") -> None:
+        self._guards[guard] = None
+        if len(self._guards) > UNPROVEN:
+            next(iter(self._guards)).refuse(f"more than {UNPROVEN} connections wait to be proven, this one the longest")
+
+    def remove(self, guard: "Guard") -> None:
+        self._guards.pop(guard, None)
+
+
+@implementer(IHandshakeListener)
+class Guard(Protocol):
+    """One connection, over TLS. ``admit`` takes this and the proven name, and gives what speaks then; or it raises Refused.
+
+    Whoever was admitted calls ``greeted()`` once the peer has said hello. ``lost`` is called when the connection is gone.
+    """
+
+    transport: TLSMemoryBIOProtocol
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        complaints: Complaints,
+        waiting: Waiting,
+        address: str,
+        admit: "Callable[[Guard, str | None], IProtocol]",
+        lost: "Callable[[Guard], None]",
+    ) -> None:
+        self.address = address
+        self.ended = False
+        self._clock = clock
+        self._complaints = complaints
+        self._waiting = waiting
+        self._admit = admit
+        self._lost = lost
+        self._inner: IProtocol | None = None
+        self._deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self._deadline = self._clock.callLater(PATIENCE, self.refuse, f"no proof of who it is within {PATIENCE:g} s")
+        self._waiting.add(self)
+
+    def handshakeCompleted(self) -> None:
+        """Let the peer speak if it may."""
+        if self._inner is None and not self.ended:
+            name = proven_name(self.transport)
+            try:
+                inner = self._admit(self, name)
+            except Refused as error:
+                self.refuse(str(error))
+            else:
+                self.address, self._inner = f"{self.address} ({name})", inner
+                inner.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._inner is not None and not self.ended:
+            try:
+                self._inner.dataReceived(data)
+            except Exception as error:  # whatever Banana raises: it is the peer's doing, and ends this connection only
+                self.refuse(f"it sent {error or type(error).__name__}")
+
+    def greeted(self) -> None:
+        """The peer has said hello: it may stay."""
+        self._waiting.remove(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def complain(self, why: str) -> None:
+        """Say what is wrong with the peer, in the log."""
+        self._complaints.say(self.address, why)
+
+    def refuse(self, why: str) -> None:
+        """End the connection at once, and say why."""
+        if not self.ended:
+            self.complain(why)
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection at once; loseConnection would wait for a peer that may never read again."""
+        if not self.ended:
+            self.ended = True
+            self._waiting.remove(self)
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        unproven, self.ended = not self.ended and self._deadline is not None, True
+        self.greeted()
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+        if unproven:
+            self.complain(explain(reason))
+        self._lost(self)
+
+
+class Guards(Factory):
+    """Makes a Guard a connection."""
+
+    noisy = False
+
+    def __init__(self, make: Callable[[str], Guard]) -> None:
+        self._make = make
+
+    def buildProtocol(self, address: IAddress | None) -> Guard:
+        return self._make(str(getattr(address, "host", address)))

@@ -1,0 +1,164 @@
+"""What this replica says to another: a connection that is made anew whenever it is lost."""
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from twisted.spread import pb
+
+from chattwist.cluster import Address
+from chattwist.replication.broker import Broker
+from chattwist.replication.guard import PATIENCE, Complaints, Guard, Guards, Refused, Waiting
+from chattwist.replication.keys import replica_name
+from chattwist.replication.listener import Heard
+from chattwist.replication.sending import Sending
+from chattwist.replication.tls import MutualTLS, Reactor, TLSFactory
+
+RETRY = 0.25  # seconds from one attempt to the next
+FAREWELL = 1.0  # seconds for what is on its way when we stop
+
+
+@attrs.frozen
+class Side:
+    """What all connections of this replica have in common."""
+
+    reactor: Reactor
+    tls: MutualTLS
+    digest: bytes
+    heard: Heard
+    complaints: Complaints
+
+
+class Outbound:
+    """Our connection to the replica at ``address``.
+
+    It is tried at once after a connection was lost that had lasted, so that a process that was killed is found missing
+    in milliseconds, and every RETRY seconds otherwise.
+    """
+
+    def __init__(self, side: Side, address: Address, rank: int) -> None:
+        self._side = side
+        self._name = replica_name(address)
+        self._rank = rank
+        self._endpoint = endpoint(side.reactor, address)
+        self._factory = TLSFactory(side.tls, True, Guards(self._guard), side.reactor)
+        self._waiting = Waiting()
+        self._attempt: Deferred[IProtocol] | None = None
+        self._again: IDelayedCall | None = None
+        self._open: Guard | None = None
+        self._sending: Sending | None = None
+        self._up_since: float | None = None
+        self._stopped: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Connect, and go on connecting."""
+        self._again = None
+        self._attempt = self._endpoint.connect(self._factory)
+        self._attempt.addErrback(self._failed)
+
+    def send(self, message: bytes) -> bool:
+        """Send a message; False, and nothing sent, while there is no connection."""
+        return self._sending is not None and self._sending.send(message)
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._send_no_more()
+        if self._open is not None:
+            self._open.abort()
+
+    def stop(self) -> Deferred[None]:
+        """Close the connection behind what is on its way, and make no other; fires once it is gone."""
+        if self._again is not None:
+            self._again.cancel()
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
+        if self._open is not None:
+            self._part_from(self._open)
+        elif self._attempt is not None:
+            self._attempt.cancel()  # which fails it
+        else:
+            self._next(0.0)
+        return stopped
+
+    def _part_from(self, guard: Guard) -> None:
+        if self._sending is None:
+            return guard.abort()
+        self._sending.flush()
+        self._send_no_more()
+        guard.transport.loseConnection()
+        late = self._side.reactor.callLater(FAREWELL, guard.abort)
+        assert self._stopped is not None
+        self._stopped.addBoth(lambda _: late.cancel() if late.active() else None)
+
+    def _guard(self, host: str) -> Guard:
+        self._open = Guard(
+            self._side.reactor, self._side.complaints, self._waiting, self._name, self._admit, self._gone
+        )
+        return self._open
+
+    def _failed(self, failure: Failure) -> None:
+        if self._stopped is None and failure.check(ConnectionRefusedError):
+            self._side.heard.refused(self._rank)
+        self._next(RETRY)
+
+    def _admit(self, guard: Guard, name: str | None) -> IProtocol:
+        if name != self._name:
+            raise Refused(f"it is {name}, and not the replica that was dialled")
+        factory = pb.PBClientFactory()
+        factory.protocol = Broker
+        factory.getRootObject().addCallback(self._say_hello, guard)
+        protocol: IProtocol = factory.buildProtocol(None)
+        return protocol
+
+    def _say_hello(self, root: pb.RemoteReference, guard: Guard) -> None:
+        answer = maybeDeferred(root.callRemote, "hello", self._side.digest)
+        # An error is the loss of the connection, of which the guard tells.
+        answer.addCallbacks(self._greeted, lambda _: None, callbackArgs=(root, guard))
+
+    def _greeted(self, digest: bytes | None, root: pb.RemoteReference, guard: Guard) -> None:
+        if digest != self._side.digest:
+            return guard.refuse("cluster files differ")
+        if guard.ended or self._stopped is not None:
+            return guard.abort()
+        guard.greeted()
+        self._up_since = self._side.reactor.seconds()
+        take: Callable[[bytes], Deferred[object]] = lambda chunk: maybeDeferred(root.callRemote, "take", chunk)  # noqa: E731
+        self._sending = Sending(self._side.reactor, take, guard.refuse)
+        self._side.heard.connected(self._rank)
+
+    def _gone(self, guard: Guard) -> None:
+        """The connection is gone, whoever ended it."""
+        self._send_no_more()
+        self._open = None
+        since, self._up_since = self._up_since, None
+        if since is not None:
+            self._side.heard.lost(self._rank)
+        lasted = since is not None and self._side.reactor.seconds() - since >= RETRY
+        self._next(0.0 if lasted else RETRY)
+
+    def _next(self, delay: float) -> None:
+        if self._stopped is None:
+            self._again = self._side.reactor.callLater(delay, self.start)
+        else:
+            self._stopped.callback(None)
+
+    def _send_no_more(self) -> None:
+        if self._sending is not None:
+            self._sending.stop()
+            self._sending = None
+
+
+def endpoint(reactor: Reactor, address: Address) -> IStreamClientEndpoint:
+    """Where a replica's channel is reached; a refusal is known at once, which takes an attempt delay for a name only."""
+    host, port = address.host, address.channel
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, PATIENCE)
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, PATIENCE)
+    return HostnameEndpoint(reactor, host, port, PATIENCE, attemptDelay=0.05)

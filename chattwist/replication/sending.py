@@ -1,0 +1,115 @@
+"""What waits to be sent to one replica: collected, cut into chunks, few of them on their way at a time."""
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from chattwist.replication import wire
+
+BACKLOG = 16 * 1024 * 1024  # bytes that may wait beside the largest message
+WINDOW = 4 * wire.CHUNK  # bytes on their way: enough to keep a network busy, few enough to be answered in time
+TIMEOUT = 5.0  # seconds until a chunk is answered
+
+
+class Sending:
+    """Messages on their way over one connection.
+
+    ``call`` sends a chunk and gives a Deferred of its answer. ``broken`` is called, with the reason, when the connection
+    cannot be relied on any more; nothing is sent after that.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, call: Callable[[bytes], "Deferred[object]"], broken: Callable[[str], None]
+    ) -> None:
+        self._clock = clock
+        self._call = call
+        self._broken = broken
+        self._frames: list[bytes] = []
+        self._fresh = 0  # bytes of them
+        self._chunks: deque[bytes] = deque()
+        self._sent: deque[tuple[float, int]] = deque()  # when, and how many bytes
+        self._on_their_way = 0
+        self._waiting = 0  # bytes that are not answered, sent or not
+        self._bound = BACKLOG
+        self._turn: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
+        self._over = False
+
+    def send(self, message: bytes) -> bool:
+        """Send a message with the others of this turn of the reactor; False if too much waits, and all is over."""
+        frame = wire.framed(message)
+        self._bound = max(self._bound, BACKLOG + len(frame))
+        if self._waiting + len(frame) > self._bound:
+            self._give_up(f"it does not take what it is sent: {self._waiting} bytes wait")
+        if self._over:
+            return False
+        self._frames.append(frame)
+        self._fresh += len(frame)
+        self._waiting += len(frame)
+        if self._fresh >= wire.CHUNK:
+            self._pump()
+        elif self._turn is None:
+            self._turn = self._clock.callLater(0, self._end_turn)
+        return True
+
+    def flush(self) -> None:
+        """Send what waits, as far as the window allows."""
+        self._pump()
+
+    def stop(self) -> None:
+        """Send nothing more and wait for nothing."""
+        self._over = True
+        for timer in (self._turn, self._timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._frames.clear()
+        self._chunks.clear()
+
+    def _end_turn(self) -> None:
+        self._turn = None
+        self._pump()
+
+    def _pump(self) -> None:
+        while not self._over and self._on_their_way < WINDOW and (self._chunks or self._cut()):
+            self._send_chunk(self._chunks.popleft())
+
+    def _cut(self) -> bool:
+        self._chunks.extend(wire.chunks(self._frames))
+        self._frames.clear()
+        self._fresh = 0
+        return bool(self._chunks)
+
+    def _send_chunk(self, chunk: bytes) -> None:
+        self._sent.append((self._clock.seconds(), len(chunk)))
+        self._on_their_way += len(chunk)
+        if self._timer is None:
+            self._timer = self._clock.callLater(TIMEOUT, self._look)
+        self._call(chunk).addCallbacks(self._answered, self._failed)
+
+    def _answered(self, _: object) -> None:
+        _, size = self._sent.popleft()  # the other side answers in order
+        self._on_their_way -= size
+        self._waiting -= size
+        if self._waiting <= BACKLOG:
+            self._bound = BACKLOG
+        self._pump()
+
+    def _failed(self, failure: Failure) -> None:
+        self._give_up(f"a call failed: {type(failure.value).__name__}")
+
+    def _look(self) -> None:
+        """See whether the oldest chunk on its way is late: one timer for all of them."""
+        self._timer = None
+        left = self._sent[0][0] + TIMEOUT - self._clock.seconds() if self._sent else None
+        if left is not None and left <= 0:
+            self._give_up(f"no answer for {TIMEOUT:g} s")
+        elif left is not None:
+            self._timer = self._clock.callLater(left, self._look)
+
+    def _give_up(self, why: str) -> None:
+        if not self._over:
+            self.stop()
+            self._broken(why)
