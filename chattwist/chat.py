@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from chattwist import model
-from chattwist.names import Names, fold
+from chattwist.names import Claim, Names, fold
 
 KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
 
@@ -26,6 +26,7 @@ class Account:
     id: str
     name: str = ""
     registered: model.Registered | None = None
+    confirmed: bool = False  # its registration was committed (R19)
     password: str = ""
     password_set: Place = (0, "")
     deleted: bool = False
@@ -38,6 +39,12 @@ class Account:
     def shown(self) -> str:
         """How the account is called on the wire."""
         return f"~{self.name}" if self.deleted else self.name
+
+    @property
+    def claim(self) -> Claim:
+        """By which it claims its name; once it is registered."""
+        assert self.registered is not None
+        return not self.confirmed, *place(self.registered)
 
 
 def place(operation: model.Operation) -> Place:
@@ -68,6 +75,7 @@ class Chat:
             model.Read: self._marked_read,
             model.Deleted: self._deleted,
             model.Registered: self._registered,
+            model.Confirmed: self._confirmed,
             model.PasswordChanged: self._password_changed,
             model.Unregistered: self._unregistered,
         }
@@ -96,7 +104,17 @@ class Chat:
         if account.deleted:
             self._former.setdefault(fold(account.name), []).append(account.id)
         else:
-            self._rename(self.names.add(operation.name, place(operation)))
+            self._rename(self.names.add(operation.name, account.claim))
+
+    def _confirmed(self, operation: model.Confirmed) -> None:
+        account = self._account(operation.account)
+        if account.registered is None or account.deleted or account.confirmed:
+            account.confirmed = True
+            return
+        name, claim = account.registered.name, account.claim
+        account.confirmed = True
+        self._rename(self.names.remove(name, claim))
+        self._rename(self.names.add(name, account.claim))
 
     def _password_changed(self, operation: model.PasswordChanged) -> None:
         self._remember(operation, operation.account)
@@ -115,7 +133,7 @@ class Chat:
         if account.registered is not None:
             account.name = account.registered.name
             self._former.setdefault(fold(account.name), []).append(account.id)
-            self._rename(self.names.remove(account.name, place(account.registered)))
+            self._rename(self.names.remove(account.name, account.claim))
         for message in account.messages:
             if not self._reachable(message):
                 del self.messages[message.id]
@@ -133,6 +151,8 @@ class Chat:
             return
         if operation.key and not self._first_of_its_key(operation):
             return
+        if not operation.text:  # another replica knows of its deletion, and has nothing else left
+            self._gone.add(operation.id)
         if operation.id in self._gone or not self._reachable(operation):
             return
         self.messages[operation.id] = operation

@@ -42,12 +42,18 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a connection may stay as it is before it is closed, in seconds."""
+    """How long to wait, in seconds: for clients, and among replicas."""
 
     login_deadline: Seconds = 600.0  # connected without logging in
     idle: Seconds = 604800.0  # logged in without sending a line
     stalled: Seconds = 60.0  # not reading the replies that wait for it
     behind: Seconds = 2.0  # not reading while more messages arrive for it than ``limits.output`` holds
+    heartbeat: Seconds = 0.25  # between two signs of life of a replica
+    silence: Seconds = 1.0  # until one that is not heard is given up: the failure timeout
+    alone: Seconds = 2.0  # until a replica that never met another serves alone, if no process is at the others' ports
+    last_view: Seconds = 15.0  # until one that may lack what was acknowledged serves all the same (R16)
+    hold_down: Seconds = 5.0  # until a lower port that came back leads again; doubles while it flaps (R17)
+    patience: Seconds = 3.0  # that a client's command waits for a primary before it is refused
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +80,11 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for (host, port), times in Counter(ports).items():
             if times > 1:
                 raise ValueError(f"replicas: port {port} of {host} is given {times} times")
+
+    @property
+    def ranked(self) -> list[Address]:
+        """The replicas in the order of their ranks: the lowest port first, ties by host. A rank is an index in it."""
+        return sorted(self.replicas, key=lambda address: (address.port, address.host))
 
     def replica(self, port: int) -> Address:
         """Find the replica of this machine whose client port is ``port``; StartError if there is none or no telling."""

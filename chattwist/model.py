@@ -37,6 +37,13 @@ class Registered(Operation, frozen=True, omit_defaults=True, gc=False, tag="regi
     key: str = ""
 
 
+class Confirmed(Operation, frozen=True, omit_defaults=True, gc=False, tag="confirmed"):
+    """The registration of ``account`` was committed: nobody whose registration was not takes its name (rule R19)."""
+
+    account: str
+    key: str = ""
+
+
 class PasswordChanged(Operation, frozen=True, omit_defaults=True, gc=False, tag="password"):
     """An account's password hash was replaced."""
 
@@ -77,7 +84,7 @@ class Read(Operation, frozen=True, omit_defaults=True, gc=False, tag="read"):
     key: str = ""
 
 
-AnyOperation: TypeAlias = Registered | PasswordChanged | Unregistered | Sent | Deleted | Read
+AnyOperation: TypeAlias = Registered | Confirmed | PasswordChanged | Unregistered | Sent | Deleted | Read
 
 
 def new_origin() -> str:

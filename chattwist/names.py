@@ -1,8 +1,9 @@
 """Which account has which name; pure.
 
 A name is compared without case. Replicas that served cut off from each other can each have given the same name away. Then
-the account that was registered first keeps it, and the k-th is called ``name~k`` (rule R19), a name that nobody can
-register. Who is called what depends on the set of the living accounts only, not on the order in which they got known.
+the account whose registration was committed keeps it, of several such the one that was registered first, and the k-th is
+called ``name~k`` (rule R19), a name that nobody can register. Who is called what depends on the set of the living
+accounts only, not on the order in which they got known.
 """
 
 import re
@@ -10,7 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
 
-Claim = tuple[int, str]  # an account's stamp and id: earlier stamps first, ties by id
+Claim = tuple[bool, int, str]  # not committed yet, stamp and id of an account: the smallest has the name
 
 
 def is_name(text: str) -> bool:
@@ -64,9 +65,9 @@ class Names:
     def _renamed(self, folded: str, claims: list[Claim], before: int) -> list[tuple[str, str]]:
         for index in range(len(claims), before):
             self._drop(folded + _suffix(index))
-        for index, (_, account) in enumerate(claims):
+        for index, (_, _, account) in enumerate(claims):
             self._put(folded + _suffix(index), account)
-        return [(account, _suffix(index)) for index, (_, account) in enumerate(claims)]
+        return [(account, _suffix(index)) for index, (_, _, account) in enumerate(claims)]
 
     def _put(self, shown: str, account: str) -> None:
         if shown not in self._accounts:

@@ -8,7 +8,7 @@ in its commit, and one whose claim is taken waits for the next.
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-import attrs
+import msgspec
 
 from chattwist import errors, model
 from chattwist.chat import Account, Chat, is_remembered
@@ -20,11 +20,10 @@ Claim: TypeAlias = tuple[str, ...]
 NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter"
 
 
-@attrs.frozen
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
     """What all requests have: ``key`` is the retry key or ``""``."""
 
-    key: str = attrs.field(default="", kw_only=True)
+    key: str = ""
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
         """What was recorded first under the retry key; then the request is not done again."""
@@ -39,12 +38,11 @@ class Request:
         raise NotImplementedError
 
 
-@attrs.frozen
-class Register(Request):
+class Register(Request, frozen=True, tag="register"):
     """Make the account ``name``; ``password`` is the hash."""
 
     name: str
-    password: str = attrs.field(repr=False)
+    password: str
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
         return registered_before(chat, self.name, self.key, now)
@@ -57,8 +55,23 @@ class Register(Request):
         return model.Registered(*stamp(), self.name, self.password, self.key)
 
 
-@attrs.frozen
-class OwnAccount(Request):
+class Confirm(Request, frozen=True, tag="confirm"):
+    """Record that the account's registration was committed (R19); may be asked for again and again."""
+
+    account: str
+
+    def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
+        account = chat.accounts[self.account]
+        return account.registered if account.confirmed or account.deleted else None
+
+    def claims(self) -> Iterable[Claim]:
+        return (("confirm", self.account),)
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        return model.Confirmed(*stamp(), self.account)
+
+
+class OwnAccount(Request, frozen=True):
     """A request about the account that makes it; ``account`` is its id."""
 
     account: str
@@ -77,12 +90,11 @@ class OwnAccount(Request):
         return account
 
 
-@attrs.frozen
-class ChangePassword(OwnAccount):
+class ChangePassword(OwnAccount, frozen=True, tag="password"):
     """Replace the password hash ``old``, which was verified, by ``new``."""
 
-    old: str = attrs.field(repr=False)
-    new: str = attrs.field(repr=False)
+    old: str
+    new: str
 
     def claims(self) -> Iterable[Claim]:
         return [*super().claims(), ("account", self.account)]
@@ -93,11 +105,10 @@ class ChangePassword(OwnAccount):
         return model.PasswordChanged(*stamp(), self.account, self.new, self.key)
 
 
-@attrs.frozen
-class Unregister(OwnAccount):
+class Unregister(OwnAccount, frozen=True, tag="unregister"):
     """Delete the account, whose password hash ``password`` was verified."""
 
-    password: str = attrs.field(repr=False)
+    password: str
 
     def claims(self) -> Iterable[Claim]:
         return [*super().claims(), ("account", self.account)]
@@ -108,12 +119,11 @@ class Unregister(OwnAccount):
         return model.Unregistered(*stamp(), self.account, self.key)
 
 
-@attrs.frozen
-class Send(OwnAccount):
+class Send(OwnAccount, frozen=True, tag="send"):
     """Send ``text`` to the account called ``recipient``, whose mailbox holds at most ``mailbox`` unread messages."""
 
     recipient: str
-    text: str = attrs.field(repr=False)
+    text: str
     mailbox: int
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
@@ -124,8 +134,7 @@ class Send(OwnAccount):
         return model.Sent(*stamp(), sender.id, recipient.id, self.text, self.key)
 
 
-@attrs.frozen
-class Delete(OwnAccount):
+class Delete(OwnAccount, frozen=True, tag="delete"):
     """Delete messages that the account sent or received, all or none."""
 
     messages: tuple[str, ...]
@@ -141,8 +150,7 @@ class Delete(OwnAccount):
         return model.Deleted(*stamp(), self.account, self.messages, self.key)
 
 
-@attrs.frozen
-class MarkRead(OwnAccount):
+class MarkRead(OwnAccount, frozen=True, tag="read"):
     """Count messages as read by the account, to which they were sent."""
 
     messages: tuple[str, ...]
@@ -150,6 +158,9 @@ class MarkRead(OwnAccount):
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         self.living(chat)
         return model.Read(*stamp(), self.account, self.messages, self.key)
+
+
+AnyRequest: TypeAlias = Register | Confirm | ChangePassword | Unregister | Send | Delete | MarkRead
 
 
 def find_account(chat: Chat, name: str) -> Account:

@@ -26,7 +26,7 @@ class NameTests(SynchronousTestCase):
         """Pages joined are all names that begin with the prefix, without case, in order, each once."""
         names = Names()
         for index, name in enumerate(registered):
-            names.add(name, (index, name))
+            names.add(name, (False, index, name))
         found: list[str] = []
         more, after = True, ""
         while more:
@@ -38,8 +38,8 @@ class NameTests(SynchronousTestCase):
     def test_claims(self) -> None:
         """The earliest claim has the name, later ones a number behind it; a claim that ends moves the later ones up."""
         names = Names()
-        names.add("bob", (2, "b"))
-        self.assertEqual(names.add("Bob", (1, "a")), [("a", ""), ("b", "~2")])
+        names.add("bob", (False, 2, "b"))
+        self.assertEqual(names.add("Bob", (False, 1, "a")), [("a", ""), ("b", "~2")])
         self.assertEqual((names.find("BOB"), names.find("bob~2"), len(names)), ("a", "b", 2))
-        self.assertEqual(names.remove("Bob", (1, "a")), [("b", "")])
+        self.assertEqual(names.remove("Bob", (False, 1, "a")), [("b", "")])
         self.assertEqual((names.find("bob"), names.find("bob~2"), len(names)), ("b", None, 1))

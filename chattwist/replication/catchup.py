@@ -1,0 +1,41 @@
+"""Getting what others have and this replica lacks, and giving it; pure.
+
+Catching up is merging (R2): each replica asks each other one that it does not share a view with, in batches, one at a time.
+"""
+
+from chattwist.replication.contact import NEVER, Contact
+from chattwist.replication.messages import Pull, Pulled
+from chattwist.replication.own import Own
+
+
+class Catchup:
+    """Both sides of it."""
+
+    def __init__(self, own: Own, contact: Contact, patience: float) -> None:
+        """``patience``: seconds until a question that was not answered is asked again."""
+        self._own, self._contact, self._patience = own, contact, patience
+
+    def pull(self, rank: int) -> None:
+        """Ask for the next batch, unless it is on its way."""
+        peer = self._contact.peers[rank]
+        if self._own.now - peer.pulling > self._patience:
+            peer.pulling = self._own.now
+            self._own.send(rank, Pull(self._own.log.vector))
+
+    def asked(self, rank: int, message: Pull) -> None:
+        """Give a batch."""
+        operations, more = self._own.log.missing(message.vector)
+        self._contact.peers[rank].given = not more
+        self._own.send(rank, Pulled(operations, more))
+
+    def took(self, rank: int, message: Pulled) -> None:
+        """A batch came: once it is durable, ask for the next."""
+        peer = self._contact.peers[rank]
+
+        def stored(durable: bool) -> None:
+            peer.pulling = NEVER
+            peer.pulled = durable and not message.more
+            if durable and message.more:
+                self.pull(rank)
+
+        self._own.store(message.operations, stored)

@@ -1,0 +1,288 @@
+"""Changing the view, as in Viewstamped Replication (R12): the one way to become primary, to lose a member or to gain one; pure.
+
+The candidate asks all replicas that it has contact with for a durable promise of its epoch, gets what it lacks from them,
+sends each what that one lacks, lets them enter the view, and serves once all are in it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import attrs
+
+from chattwist.cluster import Timings
+from chattwist.replication.catchup import Catchup
+from chattwist.replication.contact import Contact
+from chattwist.replication.election import Known, holds_all, is_majority, majority_remembers
+from chattwist.replication.messages import (
+    Epoch,
+    Fill,
+    Install,
+    Installed,
+    Login,
+    Prepare,
+    Promise,
+    Refusal,
+    Serving,
+    State,
+    View,
+)
+from chattwist.replication.own import Own
+from chattwist.replication.steps import Entered, Say
+
+MOST_FILLED = 20  # batches; who lacks more is not waited for, and comes in later
+
+
+@attrs.define
+class Change:
+    """A change of view under way; ``moved`` is when it last got further, ``promised``: so has this replica itself."""
+
+    epoch: Epoch
+    asked: set[int]
+    moved: float
+    promised: bool = False
+    promises: dict[int, Promise] = attrs.Factory(dict)
+    view: View | None = None
+    installed: set[int] = attrs.Factory(set)
+
+
+class Changes:
+    """The candidate's side, and the side of those that it asks."""
+
+    def __init__(
+        self, own: Own, contact: Contact, catchup: Catchup, timings: Timings, size: int, majority: bool,
+        logins: Callable[[], list[Login]],
+    ) -> None:  # fmt: skip
+        """``size``: how many replicas the cluster has; ``logins`` gives the sessions of this replica."""
+        self._own, self._contact, self._catchup, self._timings = own, contact, catchup, timings
+        self._size, self._majority, self._logins = size, majority, logins
+        self.change: Change | None = None
+        self.begun = own.now  # when this replica, or the process, began to look for others
+        self.forced = False  # the view may lack what was acknowledged (R16)
+        self._followed: tuple[int, float] | None = None  # the candidate that was promised to, and until when it is waited for
+
+    # -- the candidate
+
+    def stand(self, asked: Iterable[int]) -> None:
+        """Begin a change; ``asked`` are the ranks of those that are to be in the view."""
+        own = self._own
+        own.serving = False
+        change = self.change = Change((own.highest + 1, own.rank), set(asked), own.now)
+
+        def promised(durable: bool) -> None:
+            if self.change is not change:
+                return
+            if not durable:
+                return self._stay(change)
+            change.promised = True
+            self.advance()
+
+        own.save(State(change.epoch, own.state.view), promised)
+        for rank in change.asked:
+            own.send(rank, Prepare(change.epoch))
+
+    def _stay(self, change: Change) -> None:
+        """There was no room even for the promise: who serves alone goes on as before."""
+        own, view = self._own, self._own.installed
+        self.change = None
+        if own.promised == change.epoch and view is not None and view.epoch == own.state.promised:
+            own.promised = own.state.promised
+            own.serving = view.members == (own.rank,)
+
+    def may_lead(self) -> bool:
+        """Whether, by what the heartbeats say, a change that is begun now can succeed."""
+        beats = {peer.rank: peer.beat for peer in self._contact.two_way() if peer.beat is not None and peer.beat.fit}
+        return self._may_lead({self._own.rank: self._own_word(), **beats})
+
+    def _own_word(self) -> Promise:
+        own = self._own
+        return Promise(own.promised, {}, own.state.view, own.current, True, [])
+
+    def _may_lead(self, known: Mapping[int, Known]) -> bool:
+        if self._majority and not is_majority(len(known), self._size):
+            return False
+        safe = holds_all(known) or (self._majority and majority_remembers(known, self._size))
+        first = all(one.view is None for one in known.values()) and self._nobody_else(known)
+        waited = self._own.now - self._own.incomplete_since >= self._timings.last_view
+        self.forced = waited and not (safe or first)
+        return safe or first or waited
+
+    def _nobody_else(self, known: Mapping[int, Known]) -> bool:
+        """At a cluster's first start: all are here, or no process is where the others will be."""
+        others = [peer for rank, peer in self._contact.peers.items() if rank not in known]
+        return all(self._own.now - peer.refused >= self._timings.alone for peer in others)
+
+    def promised(self, rank: int, message: Promise) -> None:
+        """A promise came."""
+        change = self.change
+        if change is not None and message.epoch == change.epoch and rank in change.asked and change.view is None:
+            change.promises[rank] = message
+            change.moved = self._own.now
+            self.advance()
+
+    def refused(self, rank: int, message: Refusal) -> None:
+        """Somebody promised a later epoch, or serves: this change can come to nothing."""
+        self._own.highest = max(self._own.highest, message.promised[0])
+        if self.change is not None and rank in self.change.asked:
+            self.change = None
+
+    def installed(self, rank: int, message: Installed) -> None:
+        """A member is in the view."""
+        change = self.change
+        if change is not None and change.view is not None and message.epoch == change.epoch:
+            change.installed.add(rank)
+            change.moved = self._own.now
+            self.advance()
+
+    def advance(self) -> None:
+        """Go on as far as that is possible now."""
+        change = self.change
+        if change is None or not change.promised:
+            return
+        if not self._own.fit(self._timings.silence):
+            self.change = None
+            return
+        if change.view is not None:
+            if change.installed >= set(change.view.members):
+                self._serve(change.view)
+            elif self._is_stuck(change, set(change.view.members) - change.installed - {self._own.rank}):
+                self.change = None
+            return
+        missing = change.asked - change.promises.keys()
+        if missing and not self._is_stuck(change, missing):
+            return
+        change.asked -= missing
+        if not self._may_lead({self._own.rank: self._own_word(), **change.promises}):
+            self.change = None
+        elif not self._pull(change):
+            self._install(change)
+
+    def _is_stuck(self, change: Change, missing: set[int]) -> bool:
+        """Whether those that are waited for are gone, or do nothing."""
+        late = self._own.now - change.moved > self._timings.silence
+        for rank in missing:
+            if late:
+                self._contact.peers[rank].pulled = self._contact.peers[rank].given = False
+        return late or not any(self._contact.is_alive(rank) and self._contact.peers[rank].up for rank in missing)
+
+    def _pull(self, change: Change) -> bool:
+        """Get what those that promised hold and this replica lacks; whether there is something."""
+        lacking = [rank for rank, promise in change.promises.items() if not self._own.log.covers(promise.vector)]
+        for rank in lacking:
+            if self._contact.is_alive(rank) and not self._contact.is_late(rank):
+                self._catchup.pull(rank)
+            else:  # it is gone, and what it alone has comes when it is back
+                del change.promises[rank]
+        return bool(lacking)
+
+    def _install(self, change: Change) -> None:
+        members = sorted([self._own.rank, *(rank for rank, one in change.promises.items() if self._fill(rank, one))])
+        if self._majority and not is_majority(len(members), self._size):
+            self.change = None
+            return
+        change.view = view = View(change.epoch, tuple(members))
+        change.moved = self._own.now
+        logins = merged([self._logins(), *(one.logins for rank, one in change.promises.items() if rank in members)])
+        for rank in members:
+            if rank != self._own.rank:
+                self._own.send(rank, Install(view, logins))
+        self._enter(view, logins, lambda: self.installed(self._own.rank, Installed(view.epoch)))
+
+    def _fill(self, rank: int, promise: Promise) -> bool:
+        """Send a coming member what it lacks; False where that is too much."""
+        vector = dict(promise.vector)
+        batches = []
+        more = True
+        while more:
+            operations, more = self._own.log.missing(vector)
+            if operations:
+                batches.append(operations)
+            if len(batches) > MOST_FILLED:
+                return False
+            for operation in operations:
+                origin, _, number = operation.id.rpartition("-")
+                vector[origin] = int(number)
+        for operations in batches:
+            self._own.send(rank, Fill(promise.epoch, operations))
+        return True
+
+    def _serve(self, view: View) -> None:
+        self.change = None
+        for rank in view.members:
+            if rank != self._own.rank:
+                self._own.send(rank, Serving(view.epoch))
+        self._own.serving = True
+        if self.forced:
+            text = f"view {view.epoch[0]} serves without all members of the last one: what only they hold comes with them"
+            self._own.effects.append(Say(text, loud=True))
+
+    # -- those that are asked
+
+    def prepare(self, rank: int, message: Prepare) -> None:
+        """Promise, unless there is a primary that has to be gone through (R14), or a better candidate."""
+        own = self._own
+        primary = own.rank if own.leads else self._contact.primary()
+        better = (primary is not None and primary < rank) or (self.change is not None and own.rank < rank)
+        own.highest = max(own.highest, message.epoch[0])
+        if message.epoch <= own.promised or better or not own.fit(self._timings.silence):
+            own.send(rank, Refusal(own.promised))
+            return
+        self.change = None
+        self._followed = rank, own.now + 2 * self._timings.silence
+        own.serving = False
+        own.save(State(message.epoch, own.state.view), lambda durable: self._promise(rank, message.epoch, durable))
+
+    def _promise(self, rank: int, epoch: Epoch, durable: bool) -> None:
+        own = self._own
+        if durable and own.promised == epoch:
+            own.send(rank, Promise(epoch, own.log.vector, own.state.view, own.current, True, self._logins()))
+
+    def fill(self, rank: int, message: Fill) -> None:
+        """Take in what was lacking."""
+        if message.epoch == self._own.promised:
+            self._own.store(message.operations, lambda durable: None)
+
+    def install(self, rank: int, message: Install) -> None:
+        """Enter the view that this replica promised to."""
+        epoch = message.view.epoch
+        if epoch != self._own.promised or epoch[1] != rank or self._own.rank not in message.view.members:
+            self._own.send(rank, Refusal(self._own.promised))
+            return
+        self._enter(message.view, message.logins, lambda: self._own.send(rank, Installed(epoch)))
+
+    def _enter(self, view: View, logins: list[Login], then: Callable[[], None]) -> None:
+        own = self._own
+
+        def saved(durable: bool) -> None:
+            if not durable or own.promised != view.epoch:
+                return
+            own.installed, own.current, own.serving = view, True, False
+            self._contact.note_members(view.members)
+            own.effects.append(Entered(view, logins))
+            then()
+
+        own.save(State(view.epoch, view), saved)
+
+    def serving(self, rank: int, message: Serving) -> None:
+        """All members are in the view."""
+        view = self._own.view
+        if view is not None and view.epoch == message.epoch and view.primary == rank:
+            self._own.serving = True
+            self._followed = None
+
+    def follows(self) -> bool:
+        """Whether a candidate was promised to that may still come to something."""
+        if self._followed is None:
+            return False
+        rank, until = self._followed
+        if self._own.now > until or not self._contact.is_alive(rank):
+            self._followed = None
+        return self._followed is not None
+
+
+def merged(lists: Iterable[list[Login]]) -> list[Login]:
+    """The sessions of a view: of two of one account, the one that was granted later (R21)."""
+    newest: dict[str, Login] = {}
+    for login in (login for logins in lists for login in logins):
+        other = newest.get(login.account)
+        if other is None or other.granted < login.granted:
+            newest[login.account] = login
+    return list(newest.values())

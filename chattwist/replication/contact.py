@@ -1,0 +1,125 @@
+"""Who can be heard: the failure detector; pure. Times are seconds on this replica's monotonic clock (R22)."""
+
+import attrs
+
+from chattwist.cluster import Timings
+from chattwist.replication.messages import Heartbeat
+
+NEVER = float("-inf")
+LONGEST_HOLD_DOWN = 12  # times the shortest
+
+
+@attrs.define(eq=False)
+class Peer:
+    """What is known of another replica.
+
+    ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: it did not answer
+    in time. ``pulled``: this replica has all that it had; ``given``: it has, but for a little, all that this one has.
+    """
+
+    rank: int
+    up: bool = False
+    broken: bool = False
+    slow: bool = False
+    heard: float = NEVER
+    refused: float = NEVER  # since when no process is there
+    beat: Heartbeat | None = None
+    pulling: float = NEVER  # when it was last asked for operations, and has not answered
+    pulled: bool = False
+    given: bool = False
+    steady: float = NEVER  # since when it has been a member of the view
+    losses: int = 0  # how often it was lost lately
+
+
+class Contact:
+    """All others; ``mine`` is the rank of this replica, ``now`` is moved on by the core."""
+
+    def __init__(self, mine: int, size: int, timings: Timings, now: float) -> None:
+        self.peers = {rank: Peer(rank) for rank in range(size) if rank != mine}
+        self.now = now
+        self._mine = mine
+        self._timings = timings
+
+    def forget(self) -> None:
+        """Nobody was heard: what was heard before a pause is no news (R13)."""
+        for peer in self.peers.values():
+            peer.heard, peer.beat, peer.pulling, peer.pulled, peer.given = NEVER, None, NEVER, False, False
+
+    def connected(self, rank: int) -> None:
+        """Messages go out to it."""
+        peer = self.peers[rank]
+        peer.up, peer.refused = True, NEVER
+
+    def lost(self, rank: int) -> None:
+        """They don't, and some may be lost."""
+        peer = self.peers[rank]
+        peer.up, peer.broken, peer.pulling, peer.pulled, peer.given = False, True, NEVER, False, False
+
+    def is_refused(self, rank: int) -> None:
+        """No process is there: no need to wait until it has been silent for long enough."""
+        peer = self.peers[rank]
+        peer.heard, peer.beat, peer.broken = NEVER, None, True
+        if peer.refused == NEVER:
+            peer.refused = self.now
+
+    def heard(self, rank: int) -> None:
+        """It said something."""
+        self.peers[rank].heard = self.now
+
+    def is_alive(self, rank: int) -> bool:
+        """Whether it was heard lately."""
+        return self.now - self.peers[rank].heard <= self._timings.silence
+
+    def is_two_way(self, rank: int) -> bool:
+        """Whether each hears the other (R15)."""
+        peer = self.peers[rank]
+        return self.is_alive(rank) and peer.up and peer.beat is not None and self._mine in peer.beat.hears
+
+    def is_late(self, rank: int) -> bool:
+        """Whether it was asked for operations long ago, and has not answered."""
+        asked = self.peers[rank].pulling
+        return asked != NEVER and self.now - asked > self._timings.silence
+
+    def serves(self, rank: int) -> bool:
+        """Whether it is heard and says that it serves."""
+        beat = self.peers[rank].beat
+        return self.is_alive(rank) and beat is not None and beat.primary == rank
+
+    def alive(self) -> list[Peer]:
+        """Those heard lately, by rank."""
+        return [peer for rank, peer in self.peers.items() if self.is_alive(rank)]
+
+    def two_way(self) -> list[Peer]:
+        """Those with contact both ways, by rank."""
+        return [peer for rank, peer in self.peers.items() if self.is_two_way(rank)]
+
+    def primary(self) -> int | None:
+        """The lowest other replica that is heard and says that it serves."""
+        return next((rank for rank in self.peers if self.serves(rank)), None)
+
+    def primary_by_hearsay(self) -> bool:
+        """Whether one that can be reached hears a live primary (R14)."""
+        return any(peer.beat is not None and peer.beat.primary not in (-1, self._mine) for peer in self.two_way())
+
+    def hold_down(self, peer: Peer) -> float:
+        """How long a lower port has to be steady before it leads again (R17)."""
+        shortest = self._timings.hold_down
+        return min(shortest * LONGEST_HOLD_DOWN, shortest * 2.0 ** max(0, peer.losses - 1))
+
+    def note_members(self, members: tuple[int, ...]) -> None:
+        """A view begins: who left it, and who comes in."""
+        for peer in self.peers.values():
+            if peer.rank not in members:
+                peer.losses += peer.steady != NEVER
+                peer.steady = NEVER
+            elif peer.steady == NEVER:
+                peer.steady = self.now
+            peer.slow = False
+            if peer.rank in members:
+                peer.broken = False
+
+    def settle(self) -> None:
+        """Forget the losses of those that have been steady for longer than any hold-down."""
+        for peer in self.peers.values():
+            if peer.steady != NEVER and self.now - peer.steady > 2 * LONGEST_HOLD_DOWN * self._timings.hold_down:
+                peer.losses = 0

@@ -1,0 +1,260 @@
+"""One replica among others: ``step(event) → effects``; pure. DESIGN.md in this folder says what is promised and by which rules.
+
+The core decides who leads, what is committed and who catches up. It does no I/O and knows no clock: times are given, in
+seconds on a monotonic clock, and effects are to be carried out in their order.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from chattwist.cluster import Timings
+from chattwist.replication import messages, steps
+from chattwist.replication.catchup import Catchup
+from chattwist.replication.change import Changes
+from chattwist.replication.contact import Contact, Peer
+from chattwist.replication.log import Log
+from chattwist.replication.messages import Heartbeat, Login, State, TakeOver, View
+from chattwist.replication.own import Own
+from chattwist.replication.rounds import Rounds
+
+TICKS = 5  # in each heartbeat: how often the core wants steps.Tick
+
+
+class Core:
+    """The rules of REPLICATION, as one state machine."""
+
+    def __init__(
+        self, rank: int, size: int, *, majority: bool, timings: Timings, log: Log, state: State, now: float,
+        wall: Callable[[], int], logins: Callable[[], list[Login]],
+    ) -> None:  # fmt: skip
+        """``log`` and ``state`` are what is on disk; ``wall`` gives microseconds since 1970, ``logins`` the sessions here."""
+        self.own = Own(rank, log, state, now)
+        self.contact = Contact(rank, size, timings, now)
+        self.catchup = Catchup(self.own, self.contact, timings.silence)
+        self.changes = Changes(self.own, self.contact, self.catchup, timings, size, majority, logins)
+        self.rounds = Rounds(self.own, timings.patience)
+        self._timings, self._wall = timings, wall
+        self._role = steps.Role("", None)
+        self._beat: Heartbeat | None = None
+        self._beat_at = now
+        self._running = False
+        self._leaderless = now  # since when nobody serves
+        self._stand_again = now  # not before: a change has just come to nothing
+        self._asked_to_lead = now
+        self._events: dict[type, Callable[[Any], None]] = {
+            steps.Tick: lambda event: None,
+            steps.Connected: self._connected,
+            steps.Lost: lambda event: self.contact.lost(event.rank),
+            steps.Refused: lambda event: self.contact.is_refused(event.rank),
+            steps.Received: self._received,
+            steps.Written: lambda event: self.own.written(event.full),
+            steps.Commit: lambda event: self.rounds.begin(event.operations, event.tags),
+        }
+        self._messages: dict[type, Callable[[int, Any], None]] = {
+            messages.Heartbeat: self._heartbeat,
+            messages.Prepare: self.changes.prepare,
+            messages.Promise: self.changes.promised,
+            messages.Refusal: self._refused,
+            messages.Pull: self.catchup.asked,
+            messages.Pulled: self.catchup.took,
+            messages.Fill: self.changes.fill,
+            messages.Install: self.changes.install,
+            messages.Installed: self.changes.installed,
+            messages.Serving: self.changes.serving,
+            messages.Append: self.rounds.append,
+            messages.Ack: self.rounds.acked,
+            messages.Unfit: self._unfit,
+            messages.TakeOver: self._take_over,
+        }
+
+    def step(self, event: steps.Event, now: float) -> list[steps.Effect]:
+        """Take one event; what is to be done, in this order."""
+        self._pass_time(now)
+        stood = self.changes.change
+        self._events[type(event)](event)
+        self.changes.advance()
+        if stood is not None and self.changes.change is None and not self.own.leads:
+            self._stand_again = now + self._timings.heartbeat / TICKS * (1 + self.own.rank)
+        self._consider()
+        self._show_role()
+        self._say_how_it_is()
+        effects, self.own.effects = self.own.effects, []
+        return effects
+
+    # -- events
+
+    def _pass_time(self, now: float) -> None:
+        """A process that was stopped may have missed anything (R13)."""
+        gap = now - self.own.now if self._running else 0.0
+        self._running = True
+        self.own.now = self.contact.now = now
+        if gap > self._timings.silence / 2:
+            self.own.leave()
+            self.own.incomplete_since = now
+            self.changes.change = None
+            self.contact.forget()
+            self._leaderless = now
+            self.own.effects.append(steps.Say(f"this process did not run for {gap:.1f} s: it joins anew"))
+
+    def _connected(self, event: steps.Connected) -> None:
+        self.contact.connected(event.rank)
+        self.own.send(event.rank, self._present())
+        view = self.own.view
+        if view is not None and view.primary == event.rank:
+            self.rounds.acknowledge_again()
+
+    def _received(self, event: steps.Received) -> None:
+        self.contact.heard(event.rank)
+        take = self._messages.get(type(event.message))
+        if take is None:
+            self.own.effects.append(steps.Deliver(event.rank, event.message))
+        else:
+            take(event.rank, event.message)
+
+    def _heartbeat(self, rank: int, beat: Heartbeat) -> None:
+        peer = self.contact.peers[rank]
+        peer.beat = beat
+        self.own.highest = max(self.own.highest, beat.promised[0])
+        mine = self.own.state.view
+        if beat.view is not None and mine is not None and beat.view.epoch > mine.epoch:
+            self.own.incomplete()  # others went on without this replica
+
+    def _refused(self, rank: int, message: messages.Refusal) -> None:
+        self.changes.refused(rank, message)
+        view = self.own.view
+        if view is not None and view.primary == self.own.rank and rank in view.members:
+            self.contact.peers[rank].broken = True
+
+    def _unfit(self, rank: int, message: messages.Unfit) -> None:
+        view = self.own.view
+        if view is not None and view.epoch == message.epoch:
+            self.contact.peers[rank].slow = True
+
+    def _take_over(self, rank: int, message: TakeOver) -> None:
+        view = self.own.view
+        follows = view is not None and view.epoch == message.epoch and view.primary == rank and self.own.serving
+        if follows and self.changes.change is None and self.own.fit(self._timings.silence):
+            self.changes.stand(peer.rank for peer in self.contact.two_way())
+
+    # -- what to do next
+
+    def _consider(self) -> None:
+        """Keep the view as it should be, or look for a primary."""
+        self.rounds.completed_by_view() if self.own.serving else self.rounds.give_up()
+        self._catch_up()
+        if self.own.leads and not self.own.fit(self._timings.silence):
+            self._step_down()
+        if self.changes.change is not None:
+            return
+        if self.own.leads:
+            self._leaderless = self.own.now
+            self._keep_members()
+        elif self.contact.primary() is not None or self.changes.follows():
+            self._leaderless = self.own.now
+        elif self._should_stand():
+            self.changes.stand(peer.rank for peer in self.contact.two_way() if peer.beat and peer.beat.fit)
+
+    def _step_down(self) -> None:
+        """This disk takes nothing: another has to lead, if there is one (R9)."""
+        view = self.own.view
+        if view is not None and len(view.members) > 1:
+            self.own.effects.append(steps.Say("this disk takes nothing more: another replica leads", loud=True))
+            self.own.leave()
+
+    def _should_stand(self) -> bool:
+        """Nobody serves; whether it is up to this replica to change that (R14, R15, R16)."""
+        if not self.own.fit(self._timings.silence) or self.contact.primary_by_hearsay():
+            return False
+        if self.own.now < self._stand_again:
+            return False
+        lower = [p for p in self.contact.two_way() if p.rank < self.own.rank and p.beat is not None and p.beat.fit]
+        waited = self.own.now - self._leaderless > 2 * self._timings.silence
+        return (not lower or waited) and self.changes.may_lead()
+
+    def _keep_members(self) -> None:
+        view = self.own.view
+        assert view is not None
+        for rank in self.rounds.late(self._timings.silence):
+            self.contact.peers[rank].slow = True
+            self.own.effects.append(steps.Abort(rank))
+        wanted = {peer.rank for peer in self.contact.two_way() if self._is_wanted(peer, view)}
+        if wanted != set(view.members) - {self.own.rank}:
+            if self.own.fit(self._timings.silence):
+                self.changes.stand(wanted)
+        else:
+            self._hand_over(view)
+
+    def _is_wanted(self, peer: Peer, view: View) -> bool:
+        """Whether it should be in the view: a member as long as it does its part, another once it has caught up."""
+        assert peer.beat is not None
+        if not peer.beat.fit or peer.slow:
+            return False
+        if peer.rank in view.members:
+            return not peer.broken
+        leads_itself = peer.beat.primary == peer.rank and peer.rank < self.own.rank
+        return peer.pulled and peer.given and not leads_itself
+
+    def _hand_over(self, view: View) -> None:
+        """Let a lower port lead once it has been steady for its hold-down (R17)."""
+        self.contact.settle()
+        if self.own.now - self._asked_to_lead < self._timings.silence:
+            return
+        for rank in view.members:
+            if rank < self.own.rank:
+                peer = self.contact.peers[rank]
+                if self.own.now - peer.steady >= self.contact.hold_down(peer):
+                    self._asked_to_lead = self.own.now
+                    self.own.send(rank, TakeOver(view.epoch))
+                return
+
+    def _catch_up(self) -> None:
+        """Get what those have that share no view with this replica (R2)."""
+        view = self.own.view
+        if not self.own.fit(self._timings.silence):
+            return
+        for peer in self.contact.alive():
+            shares = view is not None and self.own.serving and peer.rank in view.members
+            if peer.up and not shares and not peer.pulled:
+                self.catchup.pull(peer.rank)
+
+    # -- telling
+
+    def _present(self) -> Heartbeat:
+        own = self.own
+        primary = own.rank if own.leads else self.contact.primary()
+        hears = tuple(peer.rank for peer in self.contact.alive())
+        fit = own.fit(self._timings.silence)
+        return Heartbeat(own.state.view, own.current, -1 if primary is None else primary, hears, fit, own.promised, 0)
+
+    def _say_how_it_is(self) -> None:
+        """Send a heartbeat, when it is time for one or there is something new in it."""
+        due = self.own.now - self._beat_at >= self._timings.heartbeat
+        present = self._present()
+        if not due and present == self._beat:
+            return
+        if due:
+            self._beat_at = self.own.now
+            for peer in self.contact.peers.values():  # what was caught up with may have gone on since
+                peer.pulled = peer.pulled and self._shares(peer.rank)
+        self._beat = present
+        beat = msgspec.structs.replace(present, wall=self._wall())
+        for peer in self.contact.peers.values():
+            if peer.up:
+                self.own.send(peer.rank, beat)
+
+    def _shares(self, rank: int) -> bool:
+        return self.own.view is not None and rank in self.own.view.members
+
+    def _show_role(self) -> None:
+        view = self.own.view
+        role = ""
+        if view is not None and self.own.serving:
+            follows = view.primary != self.own.rank
+            alive = follows and self.contact.serves(view.primary)
+            role = "primary" if not follows else "follower" if alive else ""
+        shown = steps.Role(role, view if role else None)
+        if shown != self._role:
+            self._role = shown
+            self.own.effects.append(shown)

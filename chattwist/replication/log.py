@@ -1,0 +1,100 @@
+"""All operations that this replica holds durably, by origin: what catching up goes by; pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
+
+import msgspec
+
+from chattwist import model
+
+BATCH = 500  # operations that go into one message, and
+BATCH_BYTES = 200_000  # characters of text: so that none keeps a replica busy for long
+
+Vector = dict[str, int]  # origin → how many of its operations, counted from its first without a gap
+
+
+class Log:
+    """A set of operations. Those of one origin are known up to some number, which the version vector tells."""
+
+    def __init__(self) -> None:
+        self._origins: dict[str, list[model.AnyOperation]] = {}
+        self._loose: dict[str, dict[int, model.AnyOperation]] = {}  # behind a gap, which only damage leaves
+
+    @property
+    def vector(self) -> Vector:
+        """How much of each origin is here."""
+        return {origin: len(operations) for origin, operations in self._origins.items()}
+
+    def load(self, operation: model.AnyOperation) -> None:
+        """Take in an operation from the disk, where damage may have left gaps."""
+        origin, number = split(operation.id)
+        if not self.add(operation) and number > len(self._origins[origin]):
+            self._loose.setdefault(origin, {})[number] = operation
+
+    def add(self, operation: model.AnyOperation) -> bool:
+        """Take in the next operation of its origin; False where it is not that: known, or behind a gap (R3)."""
+        origin, number = split(operation.id)
+        operations = self._origins.setdefault(origin, [])
+        if number != len(operations) + 1:
+            return False
+        operations.append(operation)
+        loose = self._loose.get(origin)
+        while loose and (following := loose.pop(len(operations) + 1, None)) is not None:
+            operations.append(following)
+        return True
+
+    def new_of(self, operations: Iterable[model.AnyOperation]) -> list[model.AnyOperation]:
+        """Those that follow on what is here, in their order: each the next of its origin (R3)."""
+        ends: Vector = {}
+        found = []
+        for operation in operations:
+            origin, number = split(operation.id)
+            end = ends.get(origin)
+            if end is None:
+                end = len(self._origins.get(origin, ()))
+            if number == end + 1:
+                found.append(operation)
+                end = number
+            ends[origin] = end
+        return found
+
+    def get(self, operation_id: str) -> model.AnyOperation | None:
+        """The operation of that id."""
+        origin, number = split(operation_id)
+        operations = self._origins.get(origin, ())
+        return operations[number - 1] if 0 < number <= len(operations) else None
+
+    def missing(self, vector: Mapping[str, int]) -> tuple[list[model.AnyOperation], bool]:
+        """Some of the operations that a replica with ``vector`` lacks, those of an origin in order; whether there are more."""
+        found: list[model.AnyOperation] = []
+        size = 0
+        for origin, operations in self._origins.items():
+            for operation in islice(operations, vector.get(origin, 0), None):
+                if len(found) == BATCH or size >= BATCH_BYTES:
+                    return found, True
+                found.append(operation)
+                size += len(operation.text) if isinstance(operation, model.Sent) else 0
+        return found, False
+
+    def covers(self, vector: Mapping[str, int]) -> bool:
+        """Whether nothing that a replica with ``vector`` holds is missing here."""
+        return all(len(self._origins.get(origin, ())) >= count for origin, count in vector.items())
+
+    def forget_text(self, message_id: str) -> None:
+        """Keep of a deleted message all but its text (R7)."""
+        origin, number = split(message_id)
+        operations = self._origins.get(origin)
+        if operations is None or not 0 < number <= len(operations):
+            return
+        message = operations[number - 1]
+        if isinstance(message, model.Sent) and message.text:
+            operations[number - 1] = msgspec.structs.replace(message, text="")
+
+    def __iter__(self) -> Iterator[model.AnyOperation]:
+        return chain.from_iterable(self._origins.values())
+
+
+def split(operation_id: str) -> tuple[str, int]:
+    """The origin, and the number in it, that an id is made of."""
+    origin, _, number = operation_id.rpartition("-")
+    return origin, int(number)

@@ -1,0 +1,238 @@
+"""What replicas say to each other, as values; pure. A replica is named by its rank, see Cluster.ranked.
+
+An *epoch* numbers a view and says who made it: ``(number, rank of its primary)``; later ones are larger.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from chattwist import model
+from chattwist.requests import AnyRequest
+
+Epoch: TypeAlias = tuple[int, int]
+NEVER: Epoch = (0, -1)
+
+
+class View(msgspec.Struct, frozen=True):
+    """Who commits together: an operation is acknowledged once all members hold it durably."""
+
+    epoch: Epoch
+    members: tuple[int, ...]
+
+    @property
+    def primary(self) -> int:
+        """The rank of the one that orders the operations."""
+        return self.epoch[1]
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a replica keeps on disk besides operations: the epoch that it promised, and the view that it was in last."""
+
+    promised: Epoch = NEVER
+    view: View | None = None
+
+
+class Login(msgspec.Struct, frozen=True, array_like=True):
+    """An account's session: at which replica, its id there, and when it was granted, later ones being larger."""
+
+    account: str
+    rank: int
+    session: str
+    granted: tuple[int, int]  # the number of the view's epoch, and a count within the view
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="m", array_like=True):
+    """What all messages have: a tag."""
+
+
+class Heartbeat(Message, frozen=True, tag="heartbeat"):
+    """A sign of life, and all that the others need to know for electing a primary.
+
+    ``view`` is the last view, as on disk; ``current``: this replica has been in it ever since. ``primary``: whom it
+    hears serving, itself included, or -1. ``fit``: it can write to its disk. ``wall``: its clock, microseconds.
+    """
+
+    view: View | None
+    current: bool
+    primary: int
+    hears: tuple[int, ...]
+    fit: bool
+    promised: Epoch
+    wall: int
+
+
+class Prepare(Message, frozen=True, tag="prepare"):
+    """Promise to take nothing of an older epoch any more."""
+
+    epoch: Epoch
+
+
+class Promise(Message, frozen=True, tag="promise"):
+    """Promised, durably; with what the sender holds."""
+
+    epoch: Epoch
+    vector: dict[str, int]
+    view: View | None
+    current: bool
+    fit: bool
+    logins: list[Login]
+
+
+class Refusal(Message, frozen=True, tag="refusal"):
+    """The epoch is too old, or not needed: ``promised`` is what the sender promised."""
+
+    promised: Epoch
+
+
+class Pull(Message, frozen=True, tag="pull"):
+    """Send what a replica with this version vector lacks."""
+
+    vector: dict[str, int]
+
+
+class Pulled(Message, frozen=True, tag="pulled"):
+    """The next of what was lacking; ``more``: there is more of it."""
+
+    operations: list[model.AnyOperation]
+    more: bool
+
+
+class Fill(Message, frozen=True, tag="fill"):
+    """What a member of the coming view lacks."""
+
+    epoch: Epoch
+    operations: list[model.AnyOperation]
+
+
+class Install(Message, frozen=True, tag="install"):
+    """Enter the view; ``logins`` are the sessions of all its members."""
+
+    view: View
+    logins: list[Login]
+
+
+class Installed(Message, frozen=True, tag="installed"):
+    """The sender holds, durably, all that it was sent before, and is in the view."""
+
+    epoch: Epoch
+
+
+class Serving(Message, frozen=True, tag="serving"):
+    """All members are in the view: its primary serves."""
+
+    epoch: Epoch
+
+
+class Append(Message, frozen=True, tag="append"):
+    """Commit number ``number`` of the view. ``tags``: for each operation who forwarded its request, and under which number."""
+
+    epoch: Epoch
+    number: int
+    operations: list[model.AnyOperation]
+    tags: list[tuple[int, int]]
+
+
+class Ack(Message, frozen=True, tag="ack"):
+    """The sender holds the view's commits up to ``number`` durably and has applied them."""
+
+    epoch: Epoch
+    number: int
+
+
+class Unfit(Message, frozen=True, tag="unfit"):
+    """The sender cannot write to its disk: go on without it."""
+
+    epoch: Epoch
+
+
+class TakeOver(Message, frozen=True, tag="takeover"):
+    """To a member with a lower rank, which has proved steady: become primary."""
+
+    epoch: Epoch
+
+
+class Forward(Message, frozen=True, tag="forward"):
+    """A client's request to the primary; ``session`` is the id of the session that makes it, or ``""``."""
+
+    number: int
+    request: AnyRequest
+    session: str
+
+
+class Result(Message, frozen=True, tag="result"):
+    """A forwarded request is committed; ``operation`` is the id of the operation that did it."""
+
+    number: int
+    operation: str
+    replicas: int
+    pushed: bool
+
+
+class Failure(Message, frozen=True, tag="failure"):
+    """A forwarded request or login is refused, with the reply's code and text."""
+
+    number: int
+    code: int
+    text: str
+
+
+class Enter(Message, frozen=True, tag="enter"):
+    """Ask for a session of an account, whose password was found to fit the hash ``password``."""
+
+    number: int
+    account: str
+    password: str
+    takeover: bool
+    session: str
+
+
+class Entered(Message, frozen=True, tag="entered"):
+    """The session is granted."""
+
+    number: int
+    login: Login
+
+
+class Leave(Message, frozen=True, tag="leave"):
+    """A session is over: it logged out, or its connection ended."""
+
+    account: str
+    session: str
+
+
+class End(Message, frozen=True, tag="end"):
+    """End a session; ``text`` is for its user."""
+
+    account: str
+    session: str
+    text: str
+
+
+class Logins(Message, frozen=True, tag="logins"):
+    """Sessions that were granted, and accounts that have none any more: what all members know."""
+
+    entered: list[Login]
+    left: list[str]
+
+
+AnyMessage: TypeAlias = (
+    Heartbeat | Prepare | Promise | Refusal | Pull | Pulled | Fill | Install | Installed | Serving | Append | Ack | Unfit
+    | TakeOver | Forward | Result | Failure | Enter | Entered | Leave | End | Logins
+)  # fmt: skip
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyMessage)
+
+
+def encode(message: AnyMessage) -> bytes:
+    """The message as JSON."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> AnyMessage:
+    """The message in ``data``; ValueError if it is none."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"not a message of this version: {error}") from error

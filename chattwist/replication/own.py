@@ -1,0 +1,140 @@
+"""What a replica knows of itself, shared by the parts of the core; pure."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from chattwist import model
+from chattwist.replication.log import Log
+from chattwist.replication.messages import AnyMessage, State, View
+from chattwist.replication.steps import Apply, Effect, Save, Send, Store
+
+Then: TypeAlias = Callable[[bool], None]  # told whether it is durable now
+Tags: TypeAlias = Sequence[tuple[int, int]]
+
+
+@attrs.define
+class Write:
+    """Something on its way to the disk."""
+
+    what: Sequence[model.AnyOperation] | State
+    tags: Tags
+    then: Then
+    fresh: Sequence[model.AnyOperation] = ()
+
+
+class Own:
+    """State and disk of this replica, and the effects of the present step.
+
+    ``state`` is what is durable, ``promised`` the epoch in it, or the one that is on its way there. ``view`` is the
+    view that this replica is in: None after a start or a pause, and whenever it promised a later epoch. ``current``:
+    it has been in the last view, ``state.view``, ever since. ``serving``: all members are in the view.
+    """
+
+    def __init__(self, rank: int, log: Log, state: State, now: float) -> None:
+        self.rank = rank
+        self.log = log
+        self.state = state
+        self.promised = state.promised
+        self.now = now
+        self.current = False
+        self.serving = False
+        self.installed: View | None = None
+        self.incomplete_since = now  # when ``current`` became false
+        self.highest = state.promised[0]  # largest number of an epoch seen
+        self.full_until = 0.0
+        self.effects: list[Effect] = []
+        self._full_for = 0.0
+        self._writes: deque[Write] = deque()
+        self._writing_since: float | None = None
+        self._busy = False
+
+    @property
+    def view(self) -> View | None:
+        """The view that this replica is in."""
+        view = self.installed
+        return view if view is not None and view.epoch == self.promised else None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is primary and serves."""
+        view = self.view
+        return self.serving and view is not None and view.primary == self.rank
+
+    def fit(self, patience: float) -> bool:
+        """Whether it can write to its disk, and within ``patience`` seconds."""
+        stuck = self._writing_since is not None and self.now - self._writing_since > patience
+        return self.now >= self.full_until and not stuck
+
+    def leave(self) -> None:
+        """In no view from now on, and not complete either (R13, R16)."""
+        self.installed = None
+        self.serving = False
+        self.incomplete()
+
+    def incomplete(self) -> None:
+        """Others may have gone on without this replica (R16)."""
+        if self.current:
+            self.current = False
+            self.incomplete_since = self.now
+
+    def send(self, rank: int, message: AnyMessage) -> None:
+        """Send a message."""
+        self.effects.append(Send(rank, message))
+
+    # -- the disk: one write at a time, so that each is judged by what is durable (R3)
+
+    def store(self, operations: Sequence[model.AnyOperation], then: Then, tags: Tags = ()) -> None:
+        """Make durable and apply those operations that are new and follow on what is here."""
+        self._write(Write(operations, tags, then))
+
+    def save(self, state: State, then: Then) -> None:
+        """Replace the durable state; what is older than its promise is refused from now on."""
+        self.promised = state.promised
+        self.highest = max(self.highest, state.promised[0])
+        self._write(Write(state, (), then))
+
+    def _write(self, write: Write) -> None:
+        self._writes.append(write)
+        if not self._busy:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._busy = True
+        while self._writes:
+            write = self._writes[0]
+            if isinstance(write.what, State):
+                self.effects.append(Save(write.what))
+            else:
+                write.fresh = self.log.new_of(write.what)
+                if not write.fresh:
+                    self._writes.popleft()
+                    write.then(True)
+                    continue
+                self.effects.append(Store(write.fresh))
+            self._writing_since = self.now
+            return
+        self._busy = False
+        self._writing_since = None
+
+    def written(self, full: bool) -> None:
+        """The oldest write ended."""
+        write = self._writes.popleft()
+        if full:
+            self._full_for = min(60.0, max(1.0, self._full_for * 2))
+            self.full_until = self.now + self._full_for
+        else:
+            self._is_durable(write)
+        write.then(not full)
+        self._begin()
+
+    def _is_durable(self, write: Write) -> None:
+        if isinstance(write.what, State):
+            self.state = write.what
+            return
+        self._full_for = 0.0
+        for operation in write.fresh:
+            self.log.add(operation)
+        self.effects.append(Apply(write.fresh, write.tags if len(write.fresh) == len(write.what) else ()))

@@ -1,0 +1,116 @@
+"""Committing within a view: the primary's rounds, one at a time, and what the followers do for them; pure.
+
+A round is committed once each member of the view holds it durably, and each follower has applied it (R1, R20). When a view
+ends in the middle of one, the next view that this replica gets into completes it: what it holds durably was collected
+from it when it promised, and is with all members before that view serves.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from chattwist import model
+from chattwist.replication.messages import Ack, Append, Epoch, Refusal, Unfit
+from chattwist.replication.own import Own, Tags
+from chattwist.replication.steps import Finish
+
+
+@attrs.define
+class Round:
+    """What the primary waits for: the ranks of members that do not hold it yet."""
+
+    epoch: Epoch
+    number: int
+    waiting: set[int]
+    begun: float
+
+
+class Rounds:
+    """The round under way, if this replica began one, and the last one of the view that it holds."""
+
+    def __init__(self, own: Own, patience: float) -> None:
+        """``patience``: seconds until a client is told that the outcome is not known."""
+        self._own = own
+        self._patience = patience
+        self.round: Round | None = None
+        self._number = 0
+
+    def entered(self) -> None:
+        """A new view: its rounds are counted from 1."""
+        self._number = 0
+
+    # -- the primary
+
+    def begin(self, operations: Sequence[model.AnyOperation], tags: Tags) -> None:
+        """Commit operations; the broadcast goes beside the local write."""
+        view = self._own.view
+        assert view is not None and self._own.leads and self.round is None
+        self._number += 1
+        self.round = Round(view.epoch, self._number, set(view.members), self._own.now)
+        for rank in view.members:
+            if rank != self._own.rank:
+                self._own.send(rank, Append(view.epoch, self._number, list(operations), list(tags)))
+        alone = len(view.members) == 1
+        self._own.store(operations, lambda durable: self._written(durable, alone), tags)
+
+    def _written(self, durable: bool, alone: bool) -> None:
+        if durable:
+            self._has(self._own.rank)
+        else:  # others may hold it: then nobody can say that it is not recorded, and another has to lead
+            self._finish("full" if alone else "unknown")
+
+    def acked(self, rank: int, message: Ack) -> None:
+        """A follower holds it."""
+        round_ = self.round
+        if round_ is not None and (message.epoch, message.number) == (round_.epoch, round_.number):
+            self._has(rank)
+
+    def _has(self, rank: int) -> None:
+        if self.round is not None:
+            self.round.waiting.discard(rank)
+            if not self.round.waiting:
+                self._finish("")
+
+    def completed_by_view(self) -> None:
+        """A view serves that this replica got into by its promise."""
+        if self.round is not None and self._own.view is not None and self._own.view.epoch > self.round.epoch:
+            self._finish("")
+
+    def give_up(self) -> None:
+        """The client has waited for long enough."""
+        if self.round is not None and not self._own.leads and self._own.now - self.round.begun > self._patience:
+            self._finish("unknown")
+
+    def late(self, silence: float) -> set[int]:
+        """Members that the round has been waiting for longer than ``silence`` seconds (R18)."""
+        round_ = self.round
+        if round_ is None or self._own.now - round_.begun <= silence:
+            return set()
+        return round_.waiting - {self._own.rank}
+
+    def _finish(self, outcome: str) -> None:
+        self.round = None
+        self._own.effects.append(Finish(outcome))
+
+    # -- a follower
+
+    def append(self, rank: int, message: Append) -> None:
+        """Hold it durably, apply it, then acknowledge."""
+        view = self._own.view
+        if view is None or view.epoch != message.epoch or message.number > self._number + 1:
+            self._own.send(rank, Refusal(self._own.promised))
+            return
+        self._number = max(self._number, message.number)
+
+        def stored(durable: bool) -> None:
+            whole = durable and all(self._own.log.get(operation.id) for operation in message.operations)
+            answer = Ack(message.epoch, message.number) if whole else Unfit(message.epoch)
+            self._own.send(rank, answer)
+
+        self._own.store(message.operations, stored, message.tags)
+
+    def acknowledge_again(self) -> None:
+        """The connection to the primary is new: what was acknowledged last may have been lost."""
+        view = self._own.view
+        if view is not None and self._number:
+            self._own.store((), lambda _: self._own.send(view.primary, Ack(view.epoch, self._number)))
