@@ -55,7 +55,10 @@ class Replica(Server):
     def launch(
         self, *options: str, environment: Mapping[str, str] | None = None, limit: Callable[[], None] | None = None
     ) -> None:
-        """Start it without waiting; its disk is as full as it was."""
+        """Start it without waiting; its disk is as full as it was. What the one before said on stderr is kept."""
+        if self.process is not None:
+            with open(os.path.join(self.folder, "earlier-stderr"), "a") as file:
+                file.write(self.errors())
         super().launch(*options, environment=environment, limit=limit)
         self._limit_files()
 

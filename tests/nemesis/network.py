@@ -62,8 +62,8 @@ class Network:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is cut."""
-        return not self._cut
+        """Whether nothing is cut or slow."""
+        return not self._cut and not self._delays
 
     def cut(self, a: int, b: int) -> None:
         """Hold what flows from ``a`` to ``b``."""
