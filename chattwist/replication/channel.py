@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
@@ -19,8 +19,8 @@ from chattwist.replication.guard import Complaints, Guard, Guards, Refused, Wait
 from chattwist.replication.inbound import Inbound
 from chattwist.replication.keys import Keys, replica_name
 from chattwist.replication.listener import Heard, Listener
-from chattwist.replication.outbound import Outbound, Side
-from chattwist.replication.tls import MutualTLS, Reactor, TLSFactory
+from chattwist.replication.outbound import Outbound, Reactor, Side
+from chattwist.replication.tls import MutualTLS, TLSFactory
 from chattwist.replication.wire import digest
 
 __all__ = ["Channel", "Listener"]
@@ -58,7 +58,9 @@ class Channel:
             outbound.start()
 
     def stop(self) -> Deferred[None]:
-        """Close all connections, each behind what is on its way; the listener is told nothing more."""
+        """Close all connections, each behind what is on its way; the listener is told nothing more. Once."""
+        if self._heard.deaf:
+            return succeed(None)
         self._heard.deaf = True
         closing = [outbound.stop() for outbound in self._outbound.values()]
         if self._port is not None:
@@ -97,6 +99,8 @@ class Channel:
 
     def _gone(self, guard: Guard) -> None:
         self._guards.pop(guard, None)
+        for rank in [rank for rank, inbound in self._inbound.items() if inbound.guard is guard]:
+            del self._inbound[rank]
         if self._empty is not None and not self._guards:
             self._empty.callback(None)
             self._empty = None

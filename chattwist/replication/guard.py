@@ -115,9 +115,9 @@ class Guard(Protocol):
     def greeted(self) -> None:
         """The peer has said hello: it may stay."""
         self._waiting.remove(self)
-        if self._deadline is not None:
+        if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
-            self._deadline = None
+        self._deadline = None
 
     def complain(self, why: str) -> None:
         """Say what is wrong with the peer, in the log."""

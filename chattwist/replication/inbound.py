@@ -19,7 +19,7 @@ class Inbound(pb.Root):
     def __init__(
         self, guard: Guard, digest: bytes, greeted: "Callable[[Inbound], None]", deliver: Callable[[bytes], None]
     ) -> None:
-        self._guard = guard
+        self.guard = guard
         self._digest = digest
         self._greeted = greeted
         self._deliver = deliver
@@ -29,26 +29,26 @@ class Inbound(pb.Root):
     def remote_hello(self, digest: bytes) -> bytes:
         """Let the peer speak if its cluster file is ours; it is told our digest, and so learns as much."""
         if digest != self._digest:
-            self._guard.complain("cluster files differ")
-        elif not self._guard.ended:
+            self.guard.complain("cluster files differ")
+        elif not self.guard.ended:
             self._heard_hello = True
-            self._guard.greeted()
+            self.guard.greeted()
             self._greeted(self)
         return self._digest
 
     def remote_take(self, chunk: bytes) -> None:
         """Take a part of the stream. The peer learns nothing of what becomes of it."""
         if not self._heard_hello:
-            self._guard.refuse("it spoke before it was greeted")
+            self.guard.refuse("it spoke before it was greeted")
         for message in self._messages(chunk):
-            if not self._guard.ended:  # by one of the messages before, or by a newer connection
+            if not self.guard.ended:  # by one of the messages before, or by a newer connection
                 self._deliver(message)
 
     def _messages(self, chunk: bytes) -> list[bytes]:
         try:
-            return [] if self._guard.ended else self._assembly.take(chunk)
+            return [] if self.guard.ended else self._assembly.take(chunk)
         except WireError as error:
-            self._guard.refuse(f"it sent {error}")
+            self.guard.refuse(f"it sent {error}")
             return []
 
     def protocol(self) -> IProtocol:
@@ -60,4 +60,4 @@ class Inbound(pb.Root):
 
     def end(self) -> None:
         """End it; nothing more is delivered."""
-        self._guard.abort()
+        self.guard.abort()

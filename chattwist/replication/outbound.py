@@ -7,7 +7,15 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IReactorCore,
+    IReactorTCP,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.spread import pb
 
@@ -17,10 +25,14 @@ from chattwist.replication.guard import PATIENCE, Complaints, Guard, Guards, Ref
 from chattwist.replication.keys import replica_name
 from chattwist.replication.listener import Heard
 from chattwist.replication.sending import Sending
-from chattwist.replication.tls import MutualTLS, Reactor, TLSFactory
+from chattwist.replication.tls import MutualTLS, TLSFactory
 
 RETRY = 0.25  # seconds from one attempt to the next
 FAREWELL = 1.0  # seconds for what is on its way when we stop
+
+
+class Reactor(IReactorCore, IReactorTCP, IReactorTime):
+    """What of a reactor the channel needs."""
 
 
 @attrs.frozen
@@ -41,6 +53,8 @@ class Outbound:
     in milliseconds, and every RETRY seconds otherwise.
     """
 
+    log = Logger(namespace="chattwist.replication.channel")
+
     def __init__(self, side: Side, address: Address, rank: int) -> None:
         self._side = side
         self._name = replica_name(address)
@@ -53,6 +67,7 @@ class Outbound:
         self._open: Guard | None = None
         self._sending: Sending | None = None
         self._up_since: float | None = None
+        self._trouble: type[BaseException] | None = None  # that was told of, since the connection was up
         self._stopped: Deferred[None] | None = None
 
     def start(self) -> None:
@@ -103,8 +118,11 @@ class Outbound:
         return self._open
 
     def _failed(self, failure: Failure) -> None:
-        if self._stopped is None and failure.check(ConnectionRefusedError):
+        if failure.check(ConnectionRefusedError):
             self._side.heard.refused(self._rank)
+        elif self._stopped is None and self._trouble != failure.type:
+            self._trouble = failure.type
+            self.log.warn("{name} cannot be reached: {why}", name=self._name, why=failure.getErrorMessage())
         self._next(RETRY)
 
     def _admit(self, guard: Guard, name: str | None) -> IProtocol:
@@ -127,6 +145,7 @@ class Outbound:
         if guard.ended or self._stopped is not None:
             return guard.abort()
         guard.greeted()
+        self._trouble = None
         self._up_since = self._side.reactor.seconds()
         take: Callable[[bytes], Deferred[object]] = lambda chunk: maybeDeferred(root.callRemote, "take", chunk)  # noqa: E731
         self._sending = Sending(self._side.reactor, take, guard.refuse)

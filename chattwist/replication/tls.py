@@ -2,22 +2,12 @@
 
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
-from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-    IReactorCore,
-    IReactorTCP,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chattwist.replication.keys import Keys, named
-
-
-class Reactor(IReactorCore, IReactorTCP, IReactorTime):
-    """What of a reactor this package needs."""
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
