@@ -17,11 +17,12 @@ print([name for name in sys.modules if name.split(".")[0] == "chattwist"])
 
 class PluginTests(SynchronousTestCase):
     def test_listed(self) -> None:
-        """Twistd lists chatreplica, and finds its options and its service."""
+        """Twistd lists both commands, and finds their options and services."""
         found = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
-        self.assertIn("chatreplica", found)
-        self.assertEqual(found["chatreplica"].options.__module__, "chattwist.tap")
-        self.assertTrue(callable(found["chatreplica"].makeService))
+        for name, module in ("chatreplica", "chattwist.tap"), ("chatcluster", "chattwist.clustertap"):
+            self.assertIn(name, found)
+            self.assertEqual(found[name].options.__module__, module)
+            self.assertTrue(callable(found[name].makeService))
 
     def test_imports_no_project_code(self) -> None:
         """An error in the project cannot take the command out of ``twistd --help``, nor can its size slow that down."""

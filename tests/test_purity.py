@@ -11,11 +11,15 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 SHELL = {  # the modules that may import Twisted; all others are pure
+    "chattwist.clustertap",
     "chattwist.commits",
     "chattwist.daemon",
     "chattwist.logins",
+    "chattwist.options",
     "chattwist.passwords",
     "chattwist.replica",
+    "chattwist.supervised",
+    "chattwist.supervisor",
     "chattwist.tap",
     "chattwist.protocol.server",
     "chattwist.replication.broker",
@@ -32,7 +36,7 @@ SHELL = {  # the modules that may import Twisted; all others are pure
 }
 CORE = ["errors", "model", "names", "chat", "requests"]  # each may import those before it
 PARTS = {"protocol", "replication", "store"}
-TOP = {"replica", "tap", "daemon"}
+TOP = {"replica", "tap", "clustertap", "options", "supervised", "supervisor", "daemon"}
 
 
 def modules() -> Iterator[tuple[str, str]]:

@@ -8,3 +8,10 @@ chatreplica = ServiceMaker(
     "One replica of a chat server that people use with telnet and nc.",
     "chatreplica",
 )
+
+chatcluster = ServiceMaker(
+    "chatcluster",
+    "chattwist.clustertap",
+    "All replicas of the cluster that live on this machine, watched and started again when one ends.",
+    "chatcluster",
+)
