@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.spread import pb
 from twisted.trial.unittest import TestCase
@@ -87,6 +87,7 @@ class Recorder(Watched):
         return self.until(lambda: len(self.messages) >= count)
 
 
+@implementer(ILogObserver)
 class Lines(Watched):
     """What the channel writes into the log."""
 
@@ -155,7 +156,7 @@ class NetworkTestCase(TestCase):
         """A channel, not started; stopped when the test ends."""
         recorder = Recorder()
         address = self.cluster.replicas[rank]
-        channel = Channel(reactor, cluster or self.cluster, address, keys or self.keys(rank), recorder)  # type: ignore[arg-type]
+        channel = Channel(reactor, cluster or self.cluster, address, keys or self.keys(rank), recorder)
         self.addCleanup(channel.stop)
         return channel, recorder
 

@@ -31,6 +31,11 @@ class KeysTestCase(SynchronousTestCase):
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
+    def halves(self, address: Address) -> list[bytes]:
+        """A replica's key and its certificate."""
+        with open(self.path(keys.file_name(address)), "rb") as file:
+            return file.read().split(b"-----BEGIN CERT")
+
     def refusal(self, cluster: Cluster = DEFAULT, address: Address = FIRST) -> str:
         """The one line that is said instead of a start."""
         text = str(self.assertRaises(StartError, keys.make_or_load, self.directory, cluster, address))
@@ -141,13 +146,8 @@ class RefusalTests(KeysTestCase):
     def test_key_of_another_certificate(self) -> None:
         """A certificate with a key that is not its own."""
         keys.make_or_load(self.directory, DEFAULT, FIRST)
-        texts = [open(self.path(keys.file_name(address)), "rb").read() for address in (FIRST, SECOND)]
-        begin = texts[0].index(b"-----BEGIN CERTIFICATE")
-        keys.write(
-            self.directory,
-            keys.file_name(FIRST),
-            texts[1][: texts[1].index(b"-----BEGIN CERTIFICATE")] + texts[0][begin:],
-        )
+        own, other = map(self.halves, (FIRST, SECOND))
+        keys.write(self.directory, keys.file_name(FIRST), other[0] + b"-----BEGIN CERT" + own[1])
         self.assertIn("not that of its certificate", self.refusal())
 
     def test_authority_lost(self) -> None:
