@@ -36,12 +36,12 @@ class Complaints:
         self._latest: dict[str, float] = {}
 
     def say(self, address: str, why: str) -> None:
-        """Log why ``address`` was refused, if it is time."""
+        """Log why a connection with ``address`` ended, if it is time."""
         now = self._clock.seconds()
         self._latest = {other: at for other, at in self._latest.items() if now - at < QUIET}
         if address not in self._latest and len(self._latest) < _ADDRESSES:
             self._latest[address] = now
-            self.log.warn("replica channel: {address} refused: {why}", address=address, why=why)
+            self.log.warn("replica channel: {address}: {why}; connection ended", address=address, why=why)
 
 
 class Waiting:
@@ -102,7 +102,9 @@ class Guard(Protocol):
             except Refused as error:
                 self.refuse(str(error))
             else:
-                self.address, self._inner = f"{self.address} ({name})", inner
+                if self.address != name:
+                    self.address = f"{self.address} ({name})"
+                self._inner = inner
                 inner.makeConnection(self.transport)
 
     def dataReceived(self, data: bytes) -> None:

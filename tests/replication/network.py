@@ -22,6 +22,8 @@ from chattwist.replication.channel import Channel
 from chattwist.replication.keys import Keys, make_or_load
 from chattwist.replication.tls import TLSFactory
 
+REACTOR: Any = reactor  # typed in part only
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -156,7 +158,7 @@ class NetworkTestCase(TestCase):
         """A channel, not started; stopped when the test ends."""
         recorder = Recorder()
         address = self.cluster.replicas[rank]
-        channel = Channel(reactor, cluster or self.cluster, address, keys or self.keys(rank), recorder)
+        channel = Channel(REACTOR, cluster or self.cluster, address, keys or self.keys(rank), recorder)
         self.addCleanup(channel.stop)
         return channel, recorder
 
@@ -175,7 +177,7 @@ class NetworkTestCase(TestCase):
 
     async def stranger(self, data: bytes, tls: bool = False, keys: Keys | None = None) -> Stranger:
         """Somebody who connects to replica 0 and sends ``data``; cut off when the test ends."""
-        factory: Any = Factory.forProtocol(lambda: Stranger(data))  # type: ignore[arg-type]
+        factory: Any = Factory.forProtocol(lambda: Stranger(data))
         factory.noisy = False
         over = TLSFactory(Unchecked(keys), True, factory) if tls else factory
         protocol: Any = await self._endpoint().connect(over)
@@ -194,4 +196,4 @@ class NetworkTestCase(TestCase):
         return await factory.getRootObject(), gone
 
     def _endpoint(self) -> TCP4ClientEndpoint:
-        return TCP4ClientEndpoint(reactor, "127.0.0.1", self.cluster.replicas[0].channel)
+        return TCP4ClientEndpoint(REACTOR, "127.0.0.1", self.cluster.replicas[0].channel)
