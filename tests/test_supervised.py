@@ -34,7 +34,9 @@ class LogTests(SynchronousTestCase):
             raise ValueError("what went wrong")
         except ValueError:
             self.logger("chattwist.replica").failure("a command failed")
-        self.assertRegex(self.stdout.getvalue(), r"\Aa command failed\nTraceback (.*\n)+.*ValueError: what went wrong\n")
+        self.assertRegex(
+            self.stdout.getvalue(), r"\Aa command failed\nTraceback (.*\n)+.*ValueError: what went wrong\n"
+        )
 
     def test_what_twisted_says(self) -> None:
         """Of Twisted's own lines only the troubles are shown."""
