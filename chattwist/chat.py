@@ -65,7 +65,7 @@ class Chat:
         self.names = Names()
         self.messages: dict[str, model.Sent] = {}
         self.latest = 0  # the largest stamp of any operation applied
-        self._gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
+        self.gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
         self._former: dict[str, list[str]] = {}  # folded name → ids of deleted accounts
@@ -149,11 +149,11 @@ class Chat:
     def _sent(self, operation: model.Sent) -> None:
         if operation.id in self.messages:
             return
-        if operation.key and not self._first_of_its_key(operation):
+        if operation.key and not self._last_of_its_key(operation):
             return
         if not operation.text:  # another replica knows of its deletion, and has nothing else left
-            self._gone.add(operation.id)
-        if operation.id in self._gone or not self._reachable(operation):
+            self.gone.add(operation.id)
+        if operation.id in self.gone or not self._reachable(operation):
             return
         self.messages[operation.id] = operation
         sender, recipient = self._account(operation.sender), self._account(operation.recipient)
@@ -165,8 +165,11 @@ class Chat:
         if not recipient.deleted:
             self._count_unread(recipient, operation)
 
-    def _first_of_its_key(self, operation: model.Sent) -> bool:
-        """One message a retry key and day, also when two halves of a cut cluster each stored one: the earlier stays."""
+    def _last_of_its_key(self, operation: model.Sent) -> bool:
+        """One message a retry key and day, also when two halves of a cut cluster each stored one.
+
+        The later stays: its sender repeated the earlier because that was not answered.
+        """
         known = self._keys.get((operation.sender, operation.key), ())
         self._remember(operation, operation.sender)
         copies = [
@@ -177,8 +180,8 @@ class Chat:
             and other.id != operation.id
         ]
         for copy in copies:
-            self._drop(max(copy, operation, key=place).id)
-        return all(place(operation) < place(copy) for copy in copies)
+            self._drop(min(copy, operation, key=place).id)
+        return all(place(operation) > place(copy) for copy in copies)
 
     def _reachable(self, message: model.Sent) -> bool:
         """A message between accounts that are both deleted is nobody's."""
@@ -199,7 +202,7 @@ class Chat:
             message = self.messages.get(message_id)
             if message is not None:
                 self._forget_unread(message)
-            elif message_id not in self._gone:
+            elif message_id not in self.gone:
                 self._read.add(message_id)
 
     def _forget_unread(self, message: model.Sent) -> None:
@@ -218,7 +221,7 @@ class Chat:
             self._drop(message_id)
 
     def _drop(self, message_id: str) -> None:
-        self._gone.add(message_id)
+        self.gone.add(message_id)
         self._read.discard(message_id)
         message = self.messages.pop(message_id, None)
         if message is None:
@@ -243,8 +246,8 @@ class Chat:
             self._keys[owner, operation.key] = tuple(sorted({*known, operation}, key=place))
 
     def done_before(self, owner: str, key: str, now: int) -> model.AnyOperation | None:
-        """What was recorded first under a retry key within a day before ``now``; ``owner`` is an account's id."""
-        return next((known for known in self._keys.get((owner, key), ()) if is_remembered(known, now)), None)
+        """What was recorded under a retry key within a day before ``now``; ``owner`` is an account's id."""
+        return next((known for known in reversed(self._keys.get((owner, key), ())) if is_remembered(known, now)), None)
 
     def forget_keys(self, now: int) -> None:
         """Drop retry keys older than a day; ``now`` in microseconds since 1970."""

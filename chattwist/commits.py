@@ -3,29 +3,52 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.protocol.backend import Committed, Done
-from chattwist.requests import Claim, Request
+from chattwist.requests import AnyRequest, Claim
 
 MOST_OPERATIONS = 2000  # in one commit: bounds a journal record, and how long the reactor is busy with one
 
-Taken: TypeAlias = tuple[model.AnyOperation, Done]
+Tag: TypeAlias = tuple[int, int]  # who forwarded a request, and under which number
+HERE: Tag = (-1, 0)
+
+
+@attrs.define(eq=False)
+class Waiting:
+    """A request before it is decided; None stands for a question whether all before it are settled.
+
+    ``session`` is the id of the session that makes it.
+    """
+
+    request: AnyRequest | None
+    done: Done
+    session: str = ""
+    tag: Tag = HERE
+
+
+Taken: TypeAlias = tuple[model.AnyOperation, Waiting]
 Answer: TypeAlias = tuple[object, Done]
 
 
 class Journal(Protocol):
-    """Where operations become durable."""
+    """Where operations are committed: durable on all replicas of the view, and applied to this one's chat."""
 
-    def commit(self, operations: Sequence[model.AnyOperation], done: Callable[[BaseException | None], None]) -> None:
-        """Write and fsync; then ``done(None)``, or with errors.DiskFull or errors.DiskFailed."""
+    def commit(
+        self,
+        operations: Sequence[model.AnyOperation],
+        tags: Sequence[Tag],
+        done: Callable[[BaseException | None], None],
+    ) -> None:
+        """Commit, then ``done(None)``, or with DiskFull, DiskFailed, Unsettled or NotBegun of chattwist.errors."""
 
 
 class Commits:
-    """The queue of requests before the journal."""
+    """The queue of requests before the journal, on the replica that leads."""
 
     log = Logger()
 
@@ -36,35 +59,37 @@ class Commits:
         stamps: model.Stamps,
         now: Callable[[], int],
         journal: Journal,
-        took: Callable[[model.AnyOperation], Committed],
-        again: Callable[[model.AnyOperation], Committed],
-        failed: Callable[[BaseException], None],
+        result: Callable[[model.AnyOperation], Committed],
+        is_settled: Callable[[str], bool] = lambda operation: True,
     ) -> None:
-        """Nothing happens yet.
+        """``now`` gives microseconds since 1970, ``result`` what to tell of an operation that is committed.
 
-        ``now`` gives microseconds since 1970. ``took`` applies an operation that is durable and gives its result, ``again``
-        gives the result of one that was done before, ``failed`` is told that the disk is broken.
+        ``is_settled`` tells of the id of an operation that is here whether all others have it, too.
         """
         self._reactor, self._chat, self._stamps, self._now, self._journal = reactor, chat, stamps, now, journal
-        self._took, self._again, self._failed = took, again, failed
-        self._waiting: list[tuple[Request | None, Done]] = []
+        self._result, self._is_settled = result, is_settled
+        self._waiting: list[Waiting] = []
         self._busy = False
         self._full = False  # the disk, when it was last written to
-        self.refusal: errors.ChatError | None = None  # why nothing can be committed from now on
 
-    def submit(self, request: Request, done: Done) -> None:
+    def submit(self, request: AnyRequest, done: Done, session: str = "", tag: Tag = HERE) -> None:
         """Have a request committed; ``done(Committed | ChatError)`` is called once, later."""
-        self._add(request, done)
+        self._add(Waiting(request, done, session, tag))
 
     def when_settled(self, done: Callable[[], None]) -> None:
         """Call ``done`` once all that was submitted before is committed or refused; at once if nothing is."""
         if self._busy or self._waiting:
-            self._add(None, lambda _: done())
+            self._add(Waiting(None, lambda _: done()))
         else:
             done()
 
-    def _add(self, request: Request | None, done: Done) -> None:
-        self._waiting.append((request, done))
+    def give_back(self) -> list[Waiting]:
+        """What was not begun: another replica leads now."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _add(self, waiting: Waiting) -> None:
+        self._waiting.append(waiting)
         if not self._busy:
             self._busy = True
             self._reactor.callLater(0, self._commit)  # later in this turn: what other clients sent comes along
@@ -74,33 +99,33 @@ class Commits:
         mark = self._stamps.mark()
         taken: list[Taken] = []
         answers: list[Answer] = []
-        later: list[tuple[Request | None, Done]] = []
+        later: list[Waiting] = []
         claimed: set[Claim] = set()
         self._chat.forget_keys(self._now())
-        for request, done in waiting:
-            claims = [] if request is None else list(request.claims())
-            if not claimed.isdisjoint(claims) or (request is None and later):
-                later.append((request, done))
+        for one in waiting:
+            claims = [] if one.request is None else list(one.request.claims())
+            if not claimed.isdisjoint(claims) or (one.request is None and later):
+                later.append(one)
                 continue
             claimed.update(claims)
-            result = self._decide(request)
+            result = self._decide(one.request)
             if isinstance(result, model.Operation):
-                taken.append((result, done))
+                taken.append((result, one))
             else:
-                answers.append((result, done))
+                answers.append((result, one.done))
         self._waiting[:0] = later
         self._write(mark, taken, answers)
 
-    def _decide(self, request: Request | None) -> model.AnyOperation | Committed | errors.ChatError | None:
+    def _decide(self, request: AnyRequest | None) -> model.AnyOperation | Committed | errors.ChatError | None:
         if request is None:
             return None
-        if self.refusal is not None:
-            return self.refusal
-        first = request.done_before(self._chat, self._now())
-        if first is not None:
-            return self._again(first)
         try:
-            return request.decide(self._chat, self._stamp)
+            first = request.done_before(self._chat, self._now())
+            if first is None:
+                return request.decide(self._chat, self._stamp)
+            if self._is_settled(first.id):
+                return self._result(first)
+            return errors.OutcomeUnknown("it is recorded, and on its way to all replicas; repeat it in a moment")  # R6
         except errors.ChatError as error:
             return error
         except Exception:
@@ -116,43 +141,43 @@ class Commits:
 
         def written(failure: BaseException | None) -> None:
             if failure is not None:
-                answers[:0] = self._not_written(failure, mark, taken)
-                return self._finish(answers)
+                error = self._not_committed(failure, mark)
+                return self._finish([*((error, one.done) for _, one in taken), *answers])
             if self._full:
                 self._full = False
                 self.log.info("there is room on the disk again")
-            for operation, done in taken:
-                self._answer(done, self._take(operation))
+            for operation, one in taken:
+                self._answer(one.done, self._result_of(operation))
             self._finish(answers)
 
-        self._journal.commit([operation for operation, _ in taken], written)
+        self._journal.commit([operation for operation, _ in taken], [one.tag for _, one in taken], written)
 
-    def _take(self, operation: model.AnyOperation) -> object:
+    def _result_of(self, operation: model.AnyOperation) -> object:
         try:
-            return self._took(operation)
+            return self._result(operation)
         except Exception:  # the others of this commit, and all later ones, must not wait for ever
-            self.log.failure("an operation that is durable could not be taken in")
+            self.log.failure("the result of what is committed could not be told")
             return errors.OutcomeUnknown("it is recorded, but an internal error came then; it was logged")
 
-    def _not_written(self, failure: BaseException, mark: tuple[int, int], taken: list[Taken]) -> list[Answer]:
-        error: errors.ChatError
+    def _not_committed(self, failure: BaseException, mark: tuple[int, int]) -> errors.ChatError:
         if isinstance(failure, errors.DiskFull):
             if not self._full:
-                self.log.error(
-                    "the disk is full ({reason}): nothing is recorded until there is room", reason=str(failure)
-                )
+                reason = str(failure)
+                self.log.error("the disk is full ({reason}): nothing is recorded until there is room", reason=reason)
             self._full = True
             self._stamps.back_to(mark)
-            error = errors.NoSpace("not recorded: this replica's disk is full; free some space there and try again")
-        else:
-            self.refusal = errors.NoSpace(
-                "not recorded: this replica's disk failed and it is stopping; connect again soon"
+            return errors.NoSpace("not recorded: this replica's disk is full; free some space there and try again")
+        if isinstance(failure, errors.NotBegun):
+            self._stamps.back_to(mark)
+            return errors.NoPrimary("another replica became primary just now, nothing was recorded; send it again")
+        if isinstance(failure, errors.Unsettled):
+            self._stamps.renew()  # other replicas may have got what this one did not: these ids are used up
+            return errors.OutcomeUnknown(
+                "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
             )
-            self._failed(failure)
-            error = errors.OutcomeUnknown(
-                "the disk failed: it may or may not be recorded; connect again soon, repeat it with its retry key or look it up"
-            )
-        return [(error, done) for _, done in taken]
+        return errors.OutcomeUnknown(
+            "the disk failed: it may or may not be recorded; connect again soon, repeat it with its retry key or look it up"
+        )
 
     def _finish(self, answers: list[Answer]) -> None:
         for result, done in answers:

@@ -21,6 +21,14 @@ class DiskFailed(ChattwistError):
     """A write or an fsync failed, so what the disk holds is not known: the process has to end (rule R9)."""
 
 
+class Unsettled(ChattwistError):
+    """A commit was begun, and this replica lost its part in the view: nobody here can say whether it is recorded."""
+
+
+class NotBegun(ChattwistError):
+    """A commit was not begun, since this replica does not lead; nothing was recorded."""
+
+
 class ChatError(ChattwistError):
     """A refusal that a client is told: ``code`` is its three digits, the exception's text the rest of the line."""
 
@@ -119,3 +127,8 @@ class Internal(ChatError):
     """A bug, logged; nothing is half done."""
 
     code = 554
+
+
+def chat_error(code: int, text: str) -> ChatError:
+    """The error of that code, as another replica told it."""
+    return next((kind for kind in ChatError.__subclasses__() if kind.code == code), ChatError)(text)

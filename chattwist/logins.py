@@ -11,13 +11,11 @@ from twisted.logger import Logger
 from chattwist import errors, model
 from chattwist.attempts import Attempts
 from chattwist.chat import Account, Chat
-from chattwist.commits import Commits
 from chattwist.names import fold
-from chattwist.online import Online
 from chattwist.passwords import PasswordThreads, hash_password, is_right, nobodys_hash
 from chattwist.protocol.backend import Committed, Done
 from chattwist.protocol.session import Session
-from chattwist.requests import ChangePassword, Register, Request, Unregister, check_name_is_free, registered_before
+from chattwist.requests import AnyRequest, ChangePassword, Register, Unregister, check_name_is_free, registered_before
 
 
 class Logins:
@@ -30,13 +28,17 @@ class Logins:
         reactor: IReactorTime,
         now: Callable[[], int],
         chat: Chat,
-        commits: Commits,
-        online: Online,
+        submit: Callable[[AnyRequest, Done], None],
+        enter: Callable[[Account, str, bool, Session, Done], None],
         threads: PasswordThreads,
         cost: int,
     ) -> None:
-        """``now`` gives microseconds since 1970; ``cost`` is bcrypt's."""
-        self._reactor, self._now, self._chat, self._commits, self._online = reactor, now, chat, commits, online
+        """``now`` gives microseconds since 1970; ``cost`` is bcrypt's.
+
+        ``submit(request, done)`` has a request committed; ``enter(account, hash, takeover, session, done)`` has the session
+        logged in whose password was found to fit the hash, and gives None.
+        """
+        self._reactor, self._now, self._chat, self._submit, self._enter = reactor, now, chat, submit, enter
         self._threads, self._cost = threads, cost
         self._attempts = Attempts()
 
@@ -79,9 +81,7 @@ class Logins:
             assert isinstance(committed, model.Registered)
             first = committed
             if first.password == hashed:
-                account = self._chat.accounts[first.id]
-                self._online.enter(session, account, takeover=True)
-                return account
+                return await self._entered(self._chat.accounts[first.id], hashed, True, session)
         try:  # repeated with its retry key: only for who knows the password
             return await self._login(session, self._chat.accounts[first.id].name, password, takeover=True)
         except errors.WrongPassword:
@@ -89,13 +89,7 @@ class Logins:
 
     async def _login(self, session: Session, name: str, password: str, takeover: bool) -> Account:
         account, hashed = await self._verified(name, password, session.address)
-        await self._settled()  # so that what this account read in a session that just ended counts as read
-        if self._commits.refusal is not None:
-            raise self._commits.refusal
-        if account.deleted or account.password != hashed:
-            raise errors.WrongPassword("wrong name or password")
-        self._online.enter(session, account, takeover)
-        return account
+        return await self._entered(account, hashed, takeover, session)
 
     async def _change_password(self, account: Account, address: str, old: str, new: str, key: str) -> Committed:
         _, hashed = await self._verified(account.name, old, address, "wrong password; the old one stays")
@@ -125,15 +119,20 @@ class Logins:
         self._attempts.succeeded(fold(name[:100]), address)
         return account, hashed
 
-    async def _committed(self, request: Request) -> Committed:
-        result: Deferred[Committed | errors.ChatError] = Deferred()
-        self._commits.submit(request, result.callback)
-        committed = await result
-        if isinstance(committed, errors.ChatError):
-            raise committed
-        return committed
+    async def _committed(self, request: AnyRequest) -> Committed:
+        result: Committed = await _result(lambda done: self._submit(request, done))
+        return result
 
-    async def _settled(self) -> None:
-        settled: Deferred[None] = Deferred()
-        self._commits.when_settled(lambda: settled.callback(None))
-        await settled
+    async def _entered(self, account: Account, hashed: str, takeover: bool, session: Session) -> Account:
+        await _result(lambda done: self._enter(account, hashed, takeover, session, done))
+        return account
+
+
+async def _result(begin: Callable[[Done], None]) -> Any:
+    """Wait for what ``begin`` passes to its callback; an errors.ChatError is raised."""
+    waiting: Deferred[Any] = Deferred()
+    begin(waiting.callback)
+    result = await waiting
+    if isinstance(result, errors.ChatError):
+        raise result
+    return result

@@ -14,6 +14,7 @@ takes a third of the time, and each needs 16 bytes less. In all of them
 """
 
 import secrets
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -93,15 +94,18 @@ def new_origin() -> str:
 
 
 class Stamps:
-    """Makes the ids and time stamps of one origin's operations.
+    """Makes the ids and time stamps of this replica's operations.
 
-    ``mark()`` and ``back_to(mark)`` undo stamps whose operations were not recorded, so that an origin has no gaps.
+    ``mark()`` and ``back_to(mark)`` undo stamps whose operations were recorded nowhere, so that an origin has no gaps.
+    Where others may have recorded some, ``renew()`` begins another origin.
     """
 
-    __slots__ = ("_count", "_latest", "origin")
+    __slots__ = ("_count", "_draw", "_latest", "origin")
 
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
+    def __init__(self, draw: Callable[[], str] = new_origin) -> None:
+        """``draw`` gives a new origin each time."""
+        self._draw = draw
+        self.origin = draw()
         self._count = 0
         self._latest = 0
 
@@ -118,3 +122,8 @@ class Stamps:
     def back_to(self, mark: tuple[int, int]) -> None:
         """Take back all stamps made since ``mark``."""
         self._count, self._latest = mark
+
+    def renew(self) -> None:
+        """The ids that follow have another origin."""
+        self.origin = self._draw()
+        self._count = 0

@@ -1,42 +1,37 @@
-"""One replica: what its clients' sessions see of it, and the service that joins it to its disk and its port."""
+"""One replica, as its clients' sessions see it: the chat, who is logged in, and the cluster behind it."""
 
-import gc
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from zlib import crc32
 
-from twisted.application.service import Service
-from twisted.internet import reactor as default_reactor
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from chattwist import errors, model
 from chattwist.chat import Account, Chat
 from chattwist.cluster import Address, Cluster
-from chattwist.commits import Commits, Journal
-from chattwist.daemon import allow_descriptors, end_process_with_status
+from chattwist.commits import Commits, Tag
+from chattwist.grants import Grants
 from chattwist.logins import Logins
+from chattwist.member import Channel, Member, Writer
 from chattwist.online import Online
 from chattwist.passwords import PasswordThreads
 from chattwist.protocol.backend import Committed, Done, ReplicaStatus, Status
-from chattwist.protocol.server import Clients
 from chattwist.protocol.session import Session
-from chattwist.requests import Request, check_name_is_free, registered_before
-from chattwist.store.disk import Disk
-from chattwist.store.store import Store
-from chattwist.store.writer import Writer
+from chattwist.replication import messages
+from chattwist.replication.core import Core
+from chattwist.replication.log import Log
+from chattwist.replication.messages import AnyMessage, Enter, Login, State, View
+from chattwist.requests import AnyRequest, OwnAccount, check_name_is_free, registered_before
+from chattwist.roster import Roster
+from chattwist.router import Router
 
-OTHER_FILES = 64  # descriptors besides the clients': files, pipes, the reactor's own
-
-
-def microseconds() -> int:
-    """Now, in microseconds since 1970."""
-    return time.time_ns() // 1000
+ELSEWHERE = "this account logged in elsewhere; this login is over"
 
 
 class Replica:
-    """The chat, who is logged in, and what is on its way to the disk: the Backend of all sessions."""
+    """The Backend of all sessions here, and the Side of this replica's Member."""
 
     log = Logger()
 
@@ -45,34 +40,59 @@ class Replica:
         cluster: Cluster,
         address: Address,
         chat: Chat,
-        journal: Journal,
+        log: Log,
+        state: State,
+        writer: Writer,
         threads: PasswordThreads,
         reactor: Any,
-        disk_failed: Callable[[BaseException], None],
-        origin: str,
-        now: Callable[[], int] = microseconds,
+        failed: Callable[[BaseException], None],
+        origin: Callable[[], str],
+        now: Callable[[], int],
     ) -> None:
-        """``chat`` holds what ``journal`` does; ``origin`` is new at each start; ``now`` gives microseconds since 1970."""
+        """``chat``, ``log`` and ``state`` hold what ``writer`` wrote; ``origin`` draws one; ``now``: microseconds since 1970."""
         self.chat = chat
         self.name = str(address.port)
         self.mailbox = cluster.limits.mailbox
-        self._cluster, self._address, self._reactor, self._now = cluster, address, reactor, now
+        self._cluster, self._reactor, self._now, self._log = cluster, reactor, now, log
+        self._rank = cluster.ranked.index(address)
         self._online = Online()
-        self._commits = Commits(
-            reactor, chat, model.Stamps(origin), now, journal, took=self._take, again=self._again, failed=disk_failed
-        )
-        if cluster.mode == "majority" and 2 * self._disks() <= len(cluster.replicas):
-            self.refuse(
-                errors.NoPrimary("no majority of the replicas is here, so nothing was recorded; try again later")
-            )
-        logins = Logins(reactor, now, chat, self._commits, self._online, threads, cluster.limits.bcrypt_cost)
+        self._roster = Roster(lambda account: chat.accounts[account].name)
+        self.core = Core(
+            self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
+            now=reactor.seconds(), wall=now, logins=lambda: self._online.logins,
+        )  # fmt: skip
+        self.member = Member(self.core, self, writer, reactor, failed)
+        stamps = model.Stamps(origin)
+        self._commits = Commits(reactor, chat, stamps, self._clock, self.member, self._committed, self.core.is_settled)
+        self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
+        self._router = Router(
+            self._rank, reactor, cluster.timings, log, self._commits, self._grants, self._roster, self._committed,
+            self.member.send, self._unfit, crc32(stamps.origin.encode()) << 20,
+        )  # fmt: skip
+        self._sessions = 0
+        self._session_prefix = stamps.origin
+        self._ticks = LoopingCall(self._router.tick)
+        self._ticks.clock = reactor
+        logins = Logins(reactor, now, chat, self._submit, self._enter, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
         self.change_password, self.unregister = logins.change_password, logins.unregister
-        self.logout = self._online.leave
 
-    def submit(self, request: Request, done: Done) -> None:
+    def start(self, channel: Channel) -> None:
+        """Look for the others through ``channel``, which tells ``member`` what it hears."""
+        self.member.start(channel)
+        self._ticks.start(self._cluster.timings.heartbeat, now=False)
+
+    def stop(self) -> None:
+        """Say nothing more to the others."""
+        self.member.stop()
+        if self._ticks.running:
+            self._ticks.stop()
+
+    # -- the Backend
+
+    def submit(self, request: AnyRequest, done: Done) -> None:
         """See Backend."""
-        self._commits.submit(request, done)
+        self._submit(request, done)
 
     def may_register(self, name: str, key: str) -> None:
         """See Backend."""
@@ -82,51 +102,101 @@ class Replica:
     def done_before(self, owner: str, key: str) -> Committed | None:
         """See Backend."""
         operation = self.chat.done_before(owner, key, self._now())
-        return None if operation is None else self._again(operation)
+        return None if operation is None else self._committed(operation)
+
+    def logout(self, session: Session, account: Account) -> None:
+        """See Backend."""
+        if left := self._online.leave(session, account):
+            self._router.leave(account.id, left)
 
     def online(self, after: str, limit: int) -> tuple[Sequence[Account], bool]:
         """See Backend."""
-        found, more = self._online.page(after, limit)
+        found, more = self._roster.page(after, limit)
         return [self.chat.accounts[account] for account in found], more
 
     def status(self) -> Status:
         """See Backend."""
-        here = self._address
-        replicas = [
-            ReplicaStatus(other.port, "primary", "live") if other == here else ReplicaStatus(other.port, "-", "down")
-            for other in self._cluster.replicas
-        ]
-        return Status(replicas, here.port, 1, self._cluster.mode)
+        ranked = self._cluster.ranked
+        replicas = [ReplicaStatus(ranked[rank].port, *self.core.seen(rank)) for rank in range(len(ranked))]
+        view, forced = self.core.view, self.core.changes.forced
+        primary = ranked[view.primary].port if view is not None else 0
+        return Status(replicas, primary, view.epoch[0] if view is not None else 0, self._cluster.mode, forced)
 
     def log_bug(self) -> None:
         """See Backend."""
         self.log.failure("a command failed")
 
-    def _again(self, operation: model.AnyOperation) -> Committed:
-        pushed = isinstance(operation, model.Sent) and (
-            operation.recipient in self._online.sessions or not self.chat.is_unread(operation)
+    # -- from sessions to the cluster
+
+    def _submit(self, request: AnyRequest, done: Done) -> None:
+        session = self._online.id(request.account) if isinstance(request, OwnAccount) else ""
+        self._router.submit(request, session, done)
+
+    def _enter(self, account: Account, hashed: str, takeover: bool, session: Session, done: Done) -> None:
+        self._sessions += 1
+        wish = Enter(0, self._rank, account.id, hashed, takeover, f"{self._session_prefix}:{self._sessions}")
+
+        def entered(result: Login | errors.ChatError) -> None:
+            if isinstance(result, Login):
+                try:
+                    self._online.enter(session, account, result)
+                except errors.ChatError as error:
+                    self._router.leave(account.id, wish.session)
+                    return done(error)
+            done(result)
+
+        self._router.enter(wish, entered)
+
+    def _unfit(self) -> errors.ChatError | None:
+        if self.core.fit:
+            return None
+        return errors.NoSpace(
+            "not recorded: this replica's disk is full; free some space there, or use another replica"
         )
-        return Committed(operation, self._disks(), pushed)
 
-    def _disks(self) -> int:
-        return 1
+    def _clock(self) -> int:
+        return self.core.clamped(self._now())
 
-    def _take(self, operation: model.AnyOperation) -> Committed:
-        """Apply an operation that is durable, and tell the sessions it concerns."""
+    def _committed(self, operation: model.AnyOperation) -> Committed:
+        view = self._router.view
+        pushed = isinstance(operation, model.Sent) and (
+            self._roster.get(operation.recipient) is not None or not self.chat.is_unread(operation)
+        )
+        return Committed(operation, len(view.members) if view is not None else 1, pushed)
+
+    # -- the Side of the member
+
+    def applied(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag]) -> None:
+        """See Side."""
+        for operation in operations:
+            try:
+                self._apply(operation)
+            except Exception:  # the others, and all later ones, still have to be taken in
+                self.log.failure("an operation that is durable could not be taken in")
+        self._router.applied(operations, tags)
+
+    def _apply(self, operation: model.AnyOperation) -> None:
+        """Merge an operation that is durable here, and tell the sessions it concerns."""
         shown = self._sessions_that_saw(operation) if isinstance(operation, model.Deleted) else ()
         self.chat.apply(operation)
-        if isinstance(operation, model.Unregistered):
-            self._reactor.callLater(0, self._online.end, operation.account, "this account was deleted")
+        match operation:
+            case model.Sent():
+                self._push(operation)
+            case model.Unregistered():
+                self._reactor.callLater(0, self._online.end, operation.account, "this account was deleted")
+                self._roster.leave(operation.account)
+            case model.Deleted():
+                for message_id in operation.messages:
+                    self._log.forget_text(message_id)
         for session, message_id in shown:
             session.event(f"DELETED {message_id}")
-        pushed = isinstance(operation, model.Sent) and self._push(operation)
-        return Committed(operation, self._disks(), pushed)
 
-    def _push(self, message: model.Sent) -> bool:
+    def _push(self, message: model.Sent) -> None:
         session = self._online.sessions.get(message.recipient)
-        if session is not None:
+        if message.id not in self.chat.messages:
+            self._log.forget_text(message.id)
+        elif session is not None:
             session.push(message)
-        return session is not None
 
     def _sessions_that_saw(self, operation: model.Deleted) -> list[tuple[Session, str]]:
         """The other parties' sessions, each with a message that was shown there."""
@@ -138,115 +208,53 @@ class Replica:
                     found.append((session, message.id))
         return found
 
+    def role(self, role: str, view: View | None) -> None:
+        """See Side."""
+        self._router.role(role, view)
+
+    def entered(self, view: View, logins: Sequence[Login]) -> None:
+        """See Side."""
+        self._roster.replace(logins)
+        for mine in self._online.logins:
+            theirs = self._roster.get(mine.account)
+            if theirs is not None and theirs.session != mine.session:
+                self._online.end(mine.account, ELSEWHERE)
+            elif theirs is None:  # granted so late that the new primary did not hear of it
+                self._ask_again(mine)
+
+    def _ask_again(self, login: Login) -> None:
+        account = self.chat.accounts[login.account]
+        wish = Enter(0, self._rank, account.id, account.password, False, login.session)
+
+        def answered(result: Login | errors.ChatError) -> None:
+            if isinstance(result, errors.LoggedInElsewhere) and self._online.id(account.id) == login.session:
+                self._online.end(account.id, ELSEWHERE)
+
+        self._router.enter(wish, answered)
+
+    def deliver(self, rank: int, message: AnyMessage) -> None:
+        """See Side."""
+        match message:
+            case messages.End():
+                if self._online.id(message.account) == message.session:
+                    self._online.end(message.account, message.text)
+                self.member.send(rank, messages.Leave(message.account, message.session))
+            case messages.Logins():
+                for login in message.entered:
+                    self._roster.enter(login)
+                for account in message.left:
+                    self._roster.leave(account)
+            case _:
+                self._router.deliver(rank, message)
+
+    # -- the end
+
     def refuse(self, error: errors.ChatError) -> None:
         """Commit nothing from now on."""
-        self._commits.refusal = error
+        self._router.refuse(error)
 
     def settled(self) -> Deferred[None]:
-        """Fires once nothing is on its way to the disk."""
+        """Fires once nothing of what was submitted is on its way."""
         done: Deferred[None] = Deferred()
-        self._commits.when_settled(lambda: done.callback(None))
+        self._router.when_settled(lambda: done.callback(None))
         return done
-
-
-class ReplicaService(Service):
-    """A replica with its disk and its clients, from start to stop."""
-
-    log = Logger()
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        address: Address,
-        directory: str,
-        *,
-        salvage: bool = False,
-        reactor: Any = default_reactor,
-    ) -> None:
-        """``directory`` is the replica's own; nothing is opened before the start."""
-        self._cluster, self._address, self._directory, self._salvage = cluster, address, directory, salvage
-        self._reactor = reactor
-
-    def startService(self) -> None:
-        """Load what is on disk, then listen; errors.StartError where one of them can't be done."""
-        store = Store.open(Disk(self._directory), salvage=self._salvage)
-        chat = load(store)
-        self._writer = Writer(store, self._reactor)
-        self._threads = PasswordThreads(self._reactor, self._cluster.limits.password_queue)
-        self._replica = Replica(
-            self._cluster,
-            self._address,
-            chat,
-            self._writer,
-            self._threads,
-            self._reactor,
-            self._disk_failed,
-            model.new_origin(),
-        )
-        self._clients = Clients(self._replica, self._cluster, self._reactor)
-        self._allow_connections(self._cluster.limits.connections)
-        self._listen()
-        self._writer.start()
-        super().startService()
-        self._reactor.callWhenRunning(self._say_ready)
-
-    def _say_ready(self) -> None:
-        """Once the reactor runs: not before a SIGTERM ends the process in good order."""
-        self.log.info(
-            "replica {port} ready: {accounts} accounts, {messages} messages",
-            port=self._address.port,
-            accounts=len(self._replica.chat.names),
-            messages=len(self._replica.chat.messages),
-        )
-
-    def _allow_connections(self, most: int) -> None:
-        allowed = allow_descriptors(most + OTHER_FILES) - OTHER_FILES
-        if allowed < most:
-            self.log.warn(
-                "only {allowed} connections of limits.connections {most} will fit: raise the limit of open files (ulimit -n)",
-                allowed=allowed, most=most,
-            )  # fmt: skip
-
-    def _listen(self) -> None:
-        host, port = self._address.host, self._address.port
-        try:
-            self._port = self._reactor.listenTCP(port, self._clients, backlog=1024, interface=host)
-        except CannotListenError as error:
-            raise errors.StartError(f"cannot listen on port {port} of {host}: {error.socketError}") from None
-
-    async def _stop(self) -> None:
-        await maybeDeferred(self._port.stopListening)
-        self._clients.stop_taking_lines()
-        await self._replica.settled()
-        self._replica.refuse(
-            errors.NoPrimary("this replica is stopping; connect again soon")
-        )  # a hash may be under way
-        await self._clients.say_goodbye("this replica is stopping; connect again soon, or to another replica")
-        self._threads.stop()
-        await self._writer.stop()
-        self.log.info("replica {port} stopped", port=self._address.port)
-
-    def stopService(self) -> Deferred[None]:
-        """Answer what is under way, tell all clients, close the files; fires when that is done."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
-
-    def _disk_failed(self, failure: BaseException) -> None:
-        """End the process (R9): what the disk holds is not known any more, and reading it anew is the way to find out."""
-        self.log.critical(
-            "replica {port} ends, its disk failed: {reason}", port=self._address.port, reason=str(failure)
-        )
-        end_process_with_status(1)
-
-
-def load(store: Store) -> Chat:
-    """The chat that a store holds; garbage collection is off meanwhile: there is none, and it would look for it all the time."""
-    chat = Chat()
-    gc.disable()
-    try:
-        for operation in store.load():
-            chat.apply(operation)
-    finally:
-        gc.freeze()
-        gc.enable()
-    return chat

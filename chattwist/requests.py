@@ -160,7 +160,14 @@ class MarkRead(OwnAccount, frozen=True, tag="read"):
         return model.Read(*stamp(), self.account, self.messages, self.key)
 
 
-AnyRequest: TypeAlias = Register | Confirm | ChangePassword | Unregister | Send | Delete | MarkRead
+class Repeat(OwnAccount, frozen=True, tag="repeat"):
+    """Tell the result of what was recorded under the retry key (R6)."""
+
+    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        raise errors.OutcomeUnknown("the primary does not know that retry key; repeat it in a moment")
+
+
+AnyRequest: TypeAlias = Repeat | Register | Confirm | ChangePassword | Unregister | Send | Delete | MarkRead
 
 
 def find_account(chat: Chat, name: str) -> Account:

@@ -11,35 +11,46 @@ from chattwist import model
 from chattwist.chat import Chat
 from chattwist.cluster import DEFAULT as DEFAULT_CLUSTER
 from chattwist.cluster import Cluster, Limits, Timings
+from chattwist.member import NoChannel, state_of
 from chattwist.protocol.server import Client, Clients
 from chattwist.replica import Replica
+from chattwist.replication.log import Log
 
 NOON = 1795348800  # 2026-11-22T12:00:00Z, seconds since 1970
 ORIGIN = "0rigin00"
 
 
 class MemoryJournal:
-    """A journal that commits when it is told to; ``failure`` is what it says next instead."""
+    """A disk that commits when it is told to; ``failure`` is what it says next instead."""
 
     def __init__(self) -> None:
         self.operations: list[model.AnyOperation] = []
+        self.state = b""
         self.commits = 0
         self.failure: Exception | None = None
         self.held = False
-        self._pending: list[tuple[Sequence[model.AnyOperation], Callable[[BaseException | None], None]]] = []
+        self._pending: list[tuple[Callable[[], None], Callable[[BaseException | None], None]]] = []
 
     def commit(self, operations: Sequence[model.AnyOperation], done: Callable[[BaseException | None], None]) -> None:
-        """See commits.Journal."""
-        self._pending.append((operations, done))
+        """See member.Writer."""
 
-    def work(self) -> bool:
-        """Commit what waits, unless held; whether there was any."""
-        if self.held or not self._pending:
-            return False
-        operations, done = self._pending.pop(0)
-        if self.failure is None:
+        def work() -> None:
             self.operations += operations
             self.commits += 1
+
+        self._pending.append((work, done))
+
+    def save(self, data: bytes, done: Callable[[BaseException | None], None]) -> None:
+        """See member.Writer."""
+        self._pending.append((lambda: setattr(self, "state", data), done))
+
+    def work(self) -> bool:
+        """Do what waits, unless held; whether there was any."""
+        if self.held or not self._pending:
+            return False
+        work, done = self._pending.pop(0)
+        if self.failure is None:
+            work()
         done(self.failure)
         return True
 
@@ -184,26 +195,43 @@ class World:
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
+        self.connections: dict[str, Connection] = {}
         self.journal = MemoryJournal()
         self.chat = Chat()
         self.failed: list[BaseException] = []
         self.limits = limits or Limits(bcrypt_cost=4)
         self.cluster = Cluster(DEFAULT_CLUSTER.replicas, limits=self.limits, timings=timings or Timings(), mode=mode)
+        self.began = self.clock.seconds() + self.cluster.timings.alone
         self.restart()
 
     def restart(self, origin: str = ORIGIN) -> None:
-        """The replica starts, with what its journal holds."""
-        self.chat = Chat()
+        """The replica starts, with what its journal holds, and finds out that it is alone."""
+        if self.connections:
+            self.replica.stop()
+        self.chat, log = Chat(), Log()
         for operation in self.journal.operations:
             self.chat.apply(operation)
+            log.load(operation)
         self.threads = NoThreads()
         threads: Any = self.threads
         self.replica = Replica(
-            self.cluster, self.cluster.replicas[0], self.chat, self.journal, threads, self.clock, self.failed.append,
-            origin, lambda: int((NOON - 1000 + self.clock.seconds()) * 1_000_000),
+            self.cluster, self.cluster.replicas[0], self.chat, log, state_of(self.journal.state), self.journal, threads,
+            self.clock, self.failed.append, lambda: origin, lambda: int((NOON - self.began + self.clock.seconds()) * 1_000_000),
         )  # fmt: skip
         self.clients = Clients(self.replica, self.cluster, self.clock)
-        self.connections: dict[str, Connection] = {}
+        self.connections = {}
+        self.replica.start(NoChannel())
+        for rank in 1, 2:
+            self.replica.member.refused(rank)
+        self.pass_time(self.cluster.timings.alone)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, in small steps: in a large one the process would seem to have been stopped."""
+        until = self.clock.seconds() + seconds
+        while self.clock.seconds() < until:
+            self.run()
+            self.clock.advance(min(0.05, until - self.clock.seconds()))
+        self.run()
 
     def connect(self, name: str) -> Connection:
         """A new client; its greeting is still to be received."""

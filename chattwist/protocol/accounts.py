@@ -6,6 +6,7 @@ from chattwist import errors
 from chattwist.chat import Account
 from chattwist.protocol import messages
 from chattwist.protocol.backend import Committed
+from chattwist.requests import Repeat
 
 if TYPE_CHECKING:
     from chattwist.protocol.call import Call
@@ -110,10 +111,11 @@ def passwd(call: "Call") -> None:
 
 def _change(call: "Call", old: str, new: str) -> None:
     _check_new(new)
-    if messages.repeated(call):  # asked only now, so that passwords typed for it are never taken for commands
-        return
     done = call.then(lambda done: messages.tell(call, done))
-    call.backend.change_password(call.account, call.session.address, old, new, call.command.key, done)
+    key = call.command.key  # looked at only now, so that passwords typed for it are never taken for commands
+    if key and call.backend.done_before(call.account.id, key):
+        return call.backend.submit(Repeat(call.account.id, key=key), done)
+    call.backend.change_password(call.account, call.session.address, old, new, key, done)
 
 
 def unregister(call: "Call") -> None:

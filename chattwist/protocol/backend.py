@@ -10,7 +10,7 @@ import attrs
 
 from chattwist import model
 from chattwist.chat import Account, Chat
-from chattwist.requests import Request
+from chattwist.requests import AnyRequest
 
 if TYPE_CHECKING:
     from chattwist.protocol.session import Session
@@ -38,12 +38,16 @@ class ReplicaStatus:
 
 @attrs.frozen
 class Status:
-    """The cluster as one replica sees it; ``primary`` is a port."""
+    """The cluster as one replica sees it; ``primary`` is a port, or 0.
+
+    ``forced``: it serves though what was acknowledged may still be on a replica that is not there.
+    """
 
     replicas: Sequence[ReplicaStatus]
     primary: int
     view: int
     mode: str
+    forced: bool = False
 
 
 class Backend(Protocol):
@@ -53,14 +57,14 @@ class Backend(Protocol):
     name: str
     mailbox: int
 
-    def submit(self, request: Request, done: Done) -> None:
+    def submit(self, request: AnyRequest, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)``."""
 
     def may_register(self, name: str, key: str) -> None:
         """Raise the error that REGISTER would end in, if it is known already."""
 
     def done_before(self, owner: str, key: str) -> Committed | None:
-        """The first result under a retry key of the account ``owner``."""
+        """The result under a retry key of the account ``owner``, as far as this replica knows."""
 
     def register(self, session: "Session", name: str, password: str, key: str, done: Done) -> None:
         """Make an account and log the session in; ``done(Account | ChatError)``."""

@@ -61,8 +61,11 @@ def status(call: "Call") -> None:
     seen = call.backend.status()
     lines = [f"replica {replica.port} {replica.role} {replica.state}" for replica in seen.replicas]
     live = sum(replica.state == "live" for replica in seen.replicas)
+    forced = ", without all that served last" if seen.forced else ""
     call.reply(
-        211, *lines, f"primary {seen.primary} view {seen.view} live {live} of {len(seen.replicas)} mode {seen.mode}"
+        211,
+        *lines,
+        f"primary {seen.primary or 'none'} view {seen.view} live {live} of {len(lines)} mode {seen.mode}{forced}",
     )
 
 

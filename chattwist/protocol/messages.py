@@ -29,9 +29,8 @@ def send(call: "Call") -> None:
     text = grammar.clean(text)
     if not grammar.is_visible(text):
         raise errors.WrongArguments("usage: SEND name text; the text needs at least one visible character")
-    if not repeated(call):
-        request = Send(call.account.id, name, text, call.backend.mailbox, key=call.command.key)
-        call.backend.submit(request, call.then(lambda done: tell(call, done)))
+    request = Send(call.account.id, name, text, call.backend.mailbox, key=call.command.key)
+    call.backend.submit(request, call.then(lambda done: tell(call, done)))
 
 
 MAKES = {
@@ -68,15 +67,6 @@ def tell(call: "Call", done: Committed) -> None:
         _show(call, [chat.messages[m] for m in operation.messages if m in chat.messages], _left(call.account, 0))
 
 
-def repeated(call: "Call") -> bool:
-    """Whether the command's retry key was used before; then its first result is the answer."""
-    done = call.command.key and call.backend.done_before(call.account.id, call.command.key)
-    if not done:
-        return False
-    tell(call, done)
-    return True
-
-
 def unread(call: "Call") -> None:
     """UNREAD."""
     chat, account = call.backend.chat, call.account
@@ -90,9 +80,10 @@ def read(call: "Call") -> None:
     """READ [n]."""
     words = call.command.words()
     count = _count(words[0], MOST_READ) if words else MOST_READ
-    if repeated(call):
-        return
     account = call.account
+    done = call.command.key and call.backend.done_before(account.id, call.command.key)
+    if done:
+        return tell(call, done)
     found = call.backend.chat.newest_unread(account, count)
     if found:
         call.session.read_when_gone(tuple(message.id for message in found), call.command.key)
@@ -146,7 +137,6 @@ def _show(call: "Call", found: list[model.Sent], rest: str) -> None:
 
 def delete(call: "Call") -> None:
     """DELETE id [id ...]."""
-    if not repeated(call):
-        ids = tuple(dict.fromkeys(word.lower() for word in call.command.words()))
-        request = Delete(call.account.id, ids, key=call.command.key)
-        call.backend.submit(request, call.then(lambda done: tell(call, done)))
+    ids = tuple(dict.fromkeys(word.lower() for word in call.command.words()))
+    request = Delete(call.account.id, ids, key=call.command.key)
+    call.backend.submit(request, call.then(lambda done: tell(call, done)))

@@ -34,6 +34,7 @@ class Catchup:
 
         def stored(durable: bool) -> None:
             peer.pulling = NEVER
+            self._own.unsettled.update(operation.id for operation in message.operations)
             peer.pulled = durable and not message.more
             if durable and message.more:
                 self.pull(rank)

@@ -57,7 +57,9 @@ class Changes:
         self.change: Change | None = None
         self.begun = own.now  # when this replica, or the process, began to look for others
         self.forced = False  # the view may lack what was acknowledged (R16)
-        self._followed: tuple[int, float] | None = None  # the candidate that was promised to, and until when it is waited for
+        self._followed: tuple[int, float] | None = (
+            None  # the candidate that was promised to, and until when it is waited for
+        )
 
     # -- the candidate
 
@@ -68,12 +70,11 @@ class Changes:
         change = self.change = Change((own.highest + 1, own.rank), set(asked), own.now)
 
         def promised(durable: bool) -> None:
-            if self.change is not change:
-                return
-            if not durable:
-                return self._stay(change)
-            change.promised = True
-            self.advance()
+            if self.change is change and not durable:
+                self._stay(change)
+            elif self.change is change:
+                change.promised = True
+                self.advance()
 
         own.save(State(change.epoch, own.state.view), promised)
         for rank in change.asked:
@@ -161,7 +162,9 @@ class Changes:
         for rank in missing:
             if late:
                 self._contact.peers[rank].pulled = self._contact.peers[rank].given = False
-        return late or not any(self._contact.is_alive(rank) and self._contact.peers[rank].up for rank in missing)
+        return bool(missing) and (
+            late or not any(self._contact.is_alive(rank) and self._contact.peers[rank].up for rank in missing)
+        )
 
     def _pull(self, change: Change) -> bool:
         """Get what those that promised hold and this replica lacks; whether there is something."""
@@ -178,6 +181,7 @@ class Changes:
         if self._majority and not is_majority(len(members), self._size):
             self.change = None
             return
+        self._own.unsettled.clear()
         change.view = view = View(change.epoch, tuple(members))
         change.moved = self._own.now
         logins = merged([self._logins(), *(one.logins for rank, one in change.promises.items() if rank in members)])
@@ -211,7 +215,9 @@ class Changes:
                 self._own.send(rank, Serving(view.epoch))
         self._own.serving = True
         if self.forced:
-            text = f"view {view.epoch[0]} serves without all members of the last one: what only they hold comes with them"
+            text = (
+                f"view {view.epoch[0]} serves without all members of the last one: what only they hold comes with them"
+            )
             self._own.effects.append(Say(text, loud=True))
 
     # -- those that are asked

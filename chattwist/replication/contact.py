@@ -6,6 +6,7 @@ from chattwist.cluster import Timings
 from chattwist.replication.messages import Heartbeat
 
 NEVER = float("-inf")
+NOT_YET = float("inf")
 LONGEST_HOLD_DOWN = 12  # times the shortest
 
 
@@ -22,8 +23,9 @@ class Peer:
     broken: bool = False
     slow: bool = False
     heard: float = NEVER
-    refused: float = NEVER  # since when no process is there
+    refused: float = NOT_YET  # since when no process is there
     beat: Heartbeat | None = None
+    told: float = NEVER  # when it said ``beat``
     pulling: float = NEVER  # when it was last asked for operations, and has not answered
     pulled: bool = False
     given: bool = False
@@ -48,7 +50,7 @@ class Contact:
     def connected(self, rank: int) -> None:
         """Messages go out to it."""
         peer = self.peers[rank]
-        peer.up, peer.refused = True, NEVER
+        peer.up, peer.refused = True, NOT_YET
 
     def lost(self, rank: int) -> None:
         """They don't, and some may be lost."""
@@ -59,7 +61,7 @@ class Contact:
         """No process is there: no need to wait until it has been silent for long enough."""
         peer = self.peers[rank]
         peer.heard, peer.beat, peer.broken = NEVER, None, True
-        if peer.refused == NEVER:
+        if peer.refused == NOT_YET:
             peer.refused = self.now
 
     def heard(self, rank: int) -> None:

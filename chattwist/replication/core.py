@@ -19,11 +19,12 @@ from chattwist.replication.messages import Heartbeat, Login, State, TakeOver, Vi
 from chattwist.replication.own import Own
 from chattwist.replication.rounds import Rounds
 
+FAR_AHEAD = 60_000_000  # microseconds that clocks may differ by
 TICKS = 5  # in each heartbeat: how often the core wants steps.Tick
 
 
 class Core:
-    """The rules of REPLICATION, as one state machine."""
+    """All of it: the parts, which event and message goes to which, and what is to be done next."""
 
     def __init__(
         self, rank: int, size: int, *, majority: bool, timings: Timings, log: Log, state: State, now: float,
@@ -35,6 +36,7 @@ class Core:
         self.catchup = Catchup(self.own, self.contact, timings.silence)
         self.changes = Changes(self.own, self.contact, self.catchup, timings, size, majority, logins)
         self.rounds = Rounds(self.own, timings.patience)
+        self.heartbeat = timings.heartbeat
         self._timings, self._wall = timings, wall
         self._role = steps.Role("", None)
         self._beat: Heartbeat | None = None
@@ -83,6 +85,35 @@ class Core:
         effects, self.own.effects = self.own.effects, []
         return effects
 
+    # -- for the shell to ask
+
+    @property
+    def view(self) -> View | None:
+        """The view that this replica is in."""
+        return self._role.view
+
+    @property
+    def fit(self) -> bool:
+        """Whether this replica can write to its disk."""
+        return self.own.fit(self._timings.silence)
+
+    def seen(self, rank: int) -> tuple[str, str]:
+        """A replica's role and state, as STATUS shows them."""
+        view = self._role.view
+        if view is not None and rank in view.members:
+            return ("primary" if rank == view.primary else "follower"), "live"
+        alive = rank == self.own.rank or self.contact.is_alive(rank)
+        return "-", ("joining" if alive else "down")
+
+    def is_settled(self, operation: str) -> bool:
+        """Whether all members have an operation that this replica has and did not commit in this view itself."""
+        return operation not in self.own.unsettled
+
+    def clamped(self, wall: int) -> int:
+        """This replica's clock, but not far ahead of all others: later stamps would have to follow it (R22)."""
+        clocks = [peer.beat.wall + int((self.own.now - peer.told) * 1e6) for peer in self.contact.alive() if peer.beat]
+        return min(wall, max(clocks) + FAR_AHEAD) if clocks else wall
+
     # -- events
 
     def _pass_time(self, now: float) -> None:
@@ -115,7 +146,7 @@ class Core:
 
     def _heartbeat(self, rank: int, beat: Heartbeat) -> None:
         peer = self.contact.peers[rank]
-        peer.beat = beat
+        peer.beat, peer.told = beat, self.own.now
         self.own.highest = max(self.own.highest, beat.promised[0])
         mine = self.own.state.view
         if beat.view is not None and mine is not None and beat.view.epoch > mine.epoch:

@@ -178,9 +178,10 @@ class Failure(Message, frozen=True, tag="failure"):
 
 
 class Enter(Message, frozen=True, tag="enter"):
-    """Ask for a session of an account, whose password was found to fit the hash ``password``."""
+    """Ask for a session of an account at replica ``rank``, where the password was found to fit the hash ``password``."""
 
     number: int
+    rank: int
     account: str
     password: str
     takeover: bool
@@ -233,6 +234,7 @@ def encode(message: AnyMessage) -> bytes:
 def decode(data: bytes) -> AnyMessage:
     """The message in ``data``; ValueError if it is none."""
     try:
-        return _decoder.decode(data)
+        message: AnyMessage = _decoder.decode(data)
+        return message
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not a message of this version: {error}") from error

@@ -45,6 +45,7 @@ class Own:
         self.incomplete_since = now  # when ``current`` became false
         self.highest = state.promised[0]  # largest number of an epoch seen
         self.full_until = 0.0
+        self.unsettled: set[str] = set()  # ids of operations caught up with since the view began: others may lack them
         self.effects: list[Effect] = []
         self._full_for = 0.0
         self._writes: deque[Write] = deque()

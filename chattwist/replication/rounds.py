@@ -44,7 +44,9 @@ class Rounds:
     def begin(self, operations: Sequence[model.AnyOperation], tags: Tags) -> None:
         """Commit operations; the broadcast goes beside the local write."""
         view = self._own.view
-        assert view is not None and self._own.leads and self.round is None
+        if view is None or not self._own.leads:
+            return self._finish("refused")
+        assert self.round is None
         self._number += 1
         self.round = Round(view.epoch, self._number, set(view.members), self._own.now)
         for rank in view.members:

@@ -104,7 +104,7 @@ class Apply:
 
 @attrs.frozen
 class Finish:
-    """The outcome of the Commit: ``""`` committed, ``full`` not recorded anywhere, ``unknown``."""
+    """The outcome of the Commit: ``""`` committed, ``full`` or ``refused`` recorded nowhere, ``unknown``."""
 
     outcome: str
 

@@ -77,15 +77,16 @@ def encode(operations: Sequence[model.AnyOperation], start: int) -> tuple[bytes,
     body = _RECORD + _encoder.encode(operations)
     if len(body) > LONGEST - SEAL:
         raise ValueError(f"{len(operations)} operations do not fit in one record of {LONGEST} bytes")
-    return _seal(body, start)
+    return seal(body, start)
 
 
 def encode_meta(meta: Header | SnapshotEnd, start: int = 0) -> tuple[bytes, int]:
     """A header or end: the line and its sum."""
-    return _seal(_encoder.encode(meta)[:-1], start)
+    return seal(_encoder.encode(meta)[:-1], start)
 
 
-def _seal(body: bytes, start: int) -> tuple[bytes, int]:
+def seal(body: bytes, start: int) -> tuple[bytes, int]:
+    """A line of a JSON object, given without its last brace, and the line's sum."""
     crc = crc32(body, start)
     return b'%b,"sum":"%08x"}\n' % (body, crc), crc
 

@@ -12,7 +12,7 @@ from chattwist.errors import DiskFailed, DiskFull, StoreError
 from chattwist.store.disk import IDisk
 
 _NAME = re.compile(r"(journal|snapshot)-(?!000000)(\d{6}|[1-9]\d{6,})\.jsonl")
-_TEMPORARY = re.compile(r"(journal|snapshot)-.*\.tmp-\d+")
+_TEMPORARY = re.compile(r"((journal|snapshot)-.*|state\.json)\.tmp-\d+")
 _FOR_NOW = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # ends when there is room again
 
 

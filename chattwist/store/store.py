@@ -7,6 +7,7 @@ from twisted.logger import Logger
 
 from chattwist.errors import DiskFailed, DiskFull, StoreError
 from chattwist.model import AnyOperation
+from chattwist.store import state
 from chattwist.store.disk import IDisk, opened
 from chattwist.store.files import (
     explained,
@@ -83,6 +84,20 @@ class Store:
         if self._journal.size > max(self._rotate_at, self._snapshot_size):
             self._journal = self._rotate(self._journal)
         self._journal.append(operations)
+
+    def save_state(self, data: bytes) -> None:
+        """Replace what state() gives by another JSON object; DiskFull and DiskFailed as for append."""
+        if self._failure is not None:
+            raise DiskFailed(str(self._failure))
+        try:
+            state.save(self.disk, data)
+        except DiskFailed as failure:
+            self._failure = failure
+            raise
+
+    def state(self) -> bytes:
+        """What was saved last, or nothing; StoreError if it is damaged."""
+        return state.load(self.disk)
 
     def remove_covered(self) -> None:
         """Take away what a new snapshot covers; in any thread, for removing a large file takes long.

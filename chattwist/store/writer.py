@@ -23,6 +23,7 @@ from chattwist.store.store import Store
 log = Logger()
 
 Done = Callable[[BaseException | None], object]
+Work = Callable[[], object]
 
 
 class Writer:
@@ -31,7 +32,7 @@ class Writer:
     def __init__(self, store: Store, reactor: Any) -> None:
         self._store = store
         self._reactor = reactor
-        self._queue: SimpleQueue[tuple[Sequence[AnyOperation], Done] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Work, Done] | None] = SimpleQueue()
         self._running = False
         self._tried = store.closed  # the newest journal for which compaction was tried
         self._compaction: Compaction | None = None
@@ -44,8 +45,15 @@ class Writer:
 
     def commit(self, operations: Sequence[AnyOperation], done: Done) -> None:
         """Append, in the order of the calls; ``done`` is then called once, with None or what Store.append raised."""
+        self._do(lambda: self._store.append(operations), done)
+
+    def save(self, data: bytes, done: Done) -> None:
+        """Store.save_state, behind what was given before; ``done`` likewise."""
+        self._do(lambda: self._store.save_state(data), done)
+
+    def _do(self, work: Work, done: Done) -> None:
         if self._running:
-            self._queue.put((operations, done))
+            self._queue.put((work, done))
         else:
             self._reactor.callFromThread(done, StoreError("the store is closed; nothing was recorded"))
 
@@ -61,13 +69,13 @@ class Writer:
     # -- in the thread of the store
 
     def _work(self) -> None:
-        while (commit := self._queue.get()) is not None:
-            operations, done = commit
-            self._reactor.callFromThread(self._committed, done, self._append(operations), self._store.closed)
+        while (job := self._queue.get()) is not None:
+            work, done = job
+            self._reactor.callFromThread(self._committed, done, self._outcome(work), self._store.closed)
 
-    def _append(self, operations: Sequence[AnyOperation]) -> BaseException | None:
+    def _outcome(self, work: Work) -> BaseException | None:
         try:
-            self._store.append(operations)
+            work()
         except BaseException as error:  # whatever it is, it is for the one who waits for ``done``
             return error
         return None

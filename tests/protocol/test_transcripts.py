@@ -145,11 +145,11 @@ class TranscriptTests(SynchronousTestCase):
         self.play(ANN_AND_BOB)
         self.play(f"""
             ann > SEND bob Привет,  世界 👋
-            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob Привет,  世界 👋
+            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob Привет,  世界 👋
             bob > send ANN  two spaces
-            bob < 250 0rigin00-5 sent to ann, on 1 replicas
-            ann < * MSG 0rigin00-5 {ALL} Bob ann  two spaces
+            bob < 250 0rigin00-7 sent to ann, on 1 replicas
+            ann < * MSG 0rigin00-7 {ALL} Bob ann  two spaces
         """)
 
     def test_send_to_who_is_away(self) -> None:
@@ -159,19 +159,19 @@ class TranscriptTests(SynchronousTestCase):
             bob > LOGOUT
             bob < 250 logged out; LOGIN or QUIT
             ann > SEND bob one
-            ann < 250 0rigin00-3 queued for Bob, on 1 replicas
+            ann < 250 0rigin00-5 queued for Bob, on 1 replicas
             ann > SEND bob two
-            ann < 250 0rigin00-4 queued for Bob, on 1 replicas
+            ann < 250 0rigin00-6 queued for Bob, on 1 replicas
             bob > LOGIN bob secret-of-bob
             bob < 230 Bob 2 unread; READ shows the newest
             bob > UNREAD
             bob < 211-ann 2
             bob < 211 2 unread
             bob > READ 1
-            bob < 213-0rigin00-4 {ALL} ann Bob two
+            bob < 213-0rigin00-6 {ALL} ann Bob two
             bob < 213 1 messages, 1 unread left
             bob > READ
-            bob < 213-0rigin00-3 {ALL} ann Bob one
+            bob < 213-0rigin00-5 {ALL} ann Bob one
             bob < 213 1 messages, 0 unread left
             bob > READ
             bob < 213 0 messages, 0 unread left
@@ -194,8 +194,8 @@ class TranscriptTests(SynchronousTestCase):
             ann > SEND
             ann < 501 usage: SEND name text
             ann > SEND bob a\x1b[31m\u202eb\tc\x7f\u0085
-            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob a[31mb\tc
+            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob a[31mb\tc
             eve > SEND bob hi
             eve < 530 log in first: LOGIN name, or REGISTER name
         """)
@@ -206,15 +206,15 @@ class TranscriptTests(SynchronousTestCase):
         self.play(ANN_AND_BOB)
         self.play(f"""
             ann > SEND bob one
-            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob one
+            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob one
             ann > SEND bob two
             ann < 552 Bob has 1 unread messages; try again when some are read
             bob > NOOP
             bob < 250 ok
             ann > SEND bob two
-            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-5 {ALL} ann Bob two
+            ann < 250 0rigin00-7 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-7 {ALL} ann Bob two
         """)
 
     def test_history(self) -> None:
@@ -222,21 +222,21 @@ class TranscriptTests(SynchronousTestCase):
         self.play(ANN_AND_BOB)
         self.play(f"""
             ann > SEND bob one
-            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob one
+            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob one
             ann > SEND ann note
-            ann < * MSG 0rigin00-4 {ALL} ann ann note
-            ann < 250 0rigin00-4 sent to ann, on 1 replicas
+            ann < * MSG 0rigin00-6 {ALL} ann ann note
+            ann < 250 0rigin00-6 sent to ann, on 1 replicas
             ann > HISTORY 1
-            ann < 213-0rigin00-4 {ALL} ann ann note
-            ann < 213 1 messages, more before 0rigin00-4
+            ann < 213-0rigin00-6 {ALL} ann ann note
+            ann < 213 1 messages, more before 0rigin00-6
             ann > HISTORY 1 BEFORE 0RIGIN00-4
-            ann < 213-0rigin00-3 {ALL} ann Bob one
+            ann < 213-0rigin00-5 {ALL} ann Bob one
             ann < 213 1 messages
             ann > HISTORY bob
-            ann < 213-0rigin00-3 {ALL} ann Bob one
+            ann < 213-0rigin00-5 {ALL} ann Bob one
             ann < 213 1 messages
-            ann > HISTORY bob 5 BEFORE 0rigin00-3
+            ann > HISTORY bob 5 BEFORE 0rigin00-5
             ann < 213 0 messages
             ann > HISTORY nobody
             ann < 550 no account nobody; LIST shows the names
@@ -253,24 +253,24 @@ class TranscriptTests(SynchronousTestCase):
         self.play(ANN_AND_BOB)
         self.play(f"""
             ann > SEND bob one
-            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob one
-            ann > DELETE 0rigin00-3 x-1
+            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob one
+            ann > DELETE 0rigin00-5 x-1
             ann < 550 no message x-1 of yours; nothing was deleted; HISTORY shows the ids
-            ann > DELETE 0rigin00-3 0rigin00-3
-            bob < * DELETED 0rigin00-3
+            ann > DELETE 0rigin00-5 0rigin00-5
+            bob < * DELETED 0rigin00-5
             ann < 250 1 deleted
-            ann > DELETE 0rigin00-3
-            ann < 550 no message 0rigin00-3 of yours; nothing was deleted; HISTORY shows the ids
+            ann > DELETE 0rigin00-5
+            ann < 550 no message 0rigin00-5 of yours; nothing was deleted; HISTORY shows the ids
             bob > HISTORY
             bob < 213 0 messages
             bob > SEND ann two
-            bob < 250 0rigin00-6 sent to ann, on 1 replicas
-            ann < * MSG 0rigin00-6 {ALL} Bob ann two
+            bob < 250 0rigin00-8 sent to ann, on 1 replicas
+            ann < * MSG 0rigin00-8 {ALL} Bob ann two
             eve > REGISTER eve secret-of-eve
             eve < 230 eve 0 unread
-            eve > DELETE 0rigin00-6
-            eve < 550 no message 0rigin00-6 of yours; nothing was deleted; HISTORY shows the ids
+            eve > DELETE 0rigin00-8
+            eve < 550 no message 0rigin00-8 of yours; nothing was deleted; HISTORY shows the ids
             eve > DELETE
             eve < 501 usage: DELETE id [id ...]
         """)
@@ -282,10 +282,10 @@ class TranscriptTests(SynchronousTestCase):
             bob > LOGOUT
             bob < 250 logged out; LOGIN or QUIT
             ann > SEND bob one
-            ann < 250 0rigin00-3 queued for Bob, on 1 replicas
+            ann < 250 0rigin00-5 queued for Bob, on 1 replicas
             bob > LOGIN bob secret-of-bob
             bob < 230 Bob 1 unread; READ shows the newest
-            ann > DELETE 0rigin00-3
+            ann > DELETE 0rigin00-5
             ann < 250 1 deleted
             bob > READ
             bob < 213 0 messages, 0 unread left
@@ -329,8 +329,8 @@ class TranscriptTests(SynchronousTestCase):
         self.play(ANN_AND_BOB)
         self.play(f"""
             bob > SEND ann bye
-            bob < 250 0rigin00-3 sent to ann, on 1 replicas
-            ann < * MSG 0rigin00-3 {ALL} Bob ann bye
+            bob < 250 0rigin00-5 sent to ann, on 1 replicas
+            ann < * MSG 0rigin00-5 {ALL} Bob ann bye
             bob > UNREGISTER wrong-password
             bob < 535 wrong password; the account stays
             bob > UNREGISTER
@@ -340,7 +340,7 @@ class TranscriptTests(SynchronousTestCase):
             bob > UNREAD
             bob < 530 log in first: LOGIN name, or REGISTER name
             ann > HISTORY ~bob
-            ann < 213-0rigin00-3 {ALL} ~Bob ann bye
+            ann < 213-0rigin00-5 {ALL} ~Bob ann bye
             ann < 213 1 messages
             ann > SEND bob hi
             ann < 550 no account bob; LIST shows the names
@@ -401,8 +401,8 @@ class TranscriptTests(SynchronousTestCase):
         self.play(ANN_AND_BOB)
         self.play(f"""
             ann > SEND bob GET / HTTP/1.1
-            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob GET / HTTP/1.1
+            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob GET / HTTP/1.1
             eve > GET / HTTP/1.1
             eve < 500 this is chat, not the web; connect with telnet or nc and type HELP
         """)
@@ -457,8 +457,8 @@ class TranscriptTests(SynchronousTestCase):
             ann > @t1 UNREAD
             ann < @t1 211 0 unread
             ann > @t.2 SEND bob hi
-            ann < @t.2 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob hi
+            ann < @t.2 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob hi
             ann > @t3 FROBNICATE
             ann < @t3 500 not a command: FROBNICATE; HELP lists the commands
             ann > @t4
@@ -494,20 +494,20 @@ class RetryKeyTests(SynchronousTestCase):
         world.play(ANN_AND_BOB)
         world.play(f"""
             ann > @!k SEND bob hi
-            ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob hi
+            ann < @!k 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob hi
             ann > @!k SEND bob hi
-            ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
+            ann < @!k 250 0rigin00-5 sent to Bob, on 1 replicas
             bob > @!k SEND ann the key is of one account
-            bob < @!k 250 0rigin00-5 sent to ann, on 1 replicas
-            ann < * MSG 0rigin00-5 {ALL} Bob ann the key is of one account
+            bob < @!k 250 0rigin00-7 sent to ann, on 1 replicas
+            ann < * MSG 0rigin00-7 {ALL} Bob ann the key is of one account
         """)
         world.restart("0rigin01")
         world.play("""
             ann > LOGIN ann secret-of-ann
             ann < 230 ann 1 unread; READ shows the newest
             ann > @!k SEND bob hi
-            ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
+            ann < @!k 250 0rigin00-5 sent to Bob, on 1 replicas
         """)
 
     def test_a_day_later(self) -> None:
@@ -522,7 +522,7 @@ class RetryKeyTests(SynchronousTestCase):
         again = world.connect("ann")
         again.send(b"LOGIN ann secret-of-ann\n@!k SEND ann two\nHISTORY\n")
         received = again.received().decode()
-        self.assertIn("@!k 250 0rigin00-4 sent to ann", received)
+        self.assertIn("@!k 250 0rigin00-6 sent to ann", received)
         self.assertIn("213 2 messages", received)
 
     def test_used_for_another_command(self) -> None:
@@ -531,11 +531,11 @@ class RetryKeyTests(SynchronousTestCase):
         world.play(ANN_AND_BOB)
         world.play(f"""
             ann > @!k SEND bob hi
-            ann < @!k 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob hi
+            ann < @!k 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob hi
             ann > @!k UNREGISTER secret-of-ann
             ann < @!k 501 this retry key was used for SEND, so nothing was done; send it with a new key
-            ann > @!k DELETE 0rigin00-3
+            ann > @!k DELETE 0rigin00-5
             ann < @!k 501 this retry key was used for SEND, so nothing was done; send it with a new key
             ann > UNREAD
             ann < 211 0 unread
@@ -564,7 +564,7 @@ class RetryKeyTests(SynchronousTestCase):
         world.play(ANN_AND_BOB)
         ann = world.connections["ann"]
         ann.send(b"@!k SEND bob hi\n@!k SEND bob hi\n")
-        self.assertEqual(ann.received().count(b"@!k 250 0rigin00-3 "), 2)
+        self.assertEqual(ann.received().count(b"@!k 250 0rigin00-5 "), 2)
         self.assertEqual(world.connections["bob"].received().count(b"* MSG"), 1)
 
     def test_the_others(self) -> None:
@@ -573,12 +573,12 @@ class RetryKeyTests(SynchronousTestCase):
         world.play(ANN_AND_BOB)
         world.play(f"""
             ann > SEND bob hi
-            ann < 250 0rigin00-3 sent to Bob, on 1 replicas
-            bob < * MSG 0rigin00-3 {ALL} ann Bob hi
-            ann > @!d DELETE 0rigin00-3
-            bob < * DELETED 0rigin00-3
+            ann < 250 0rigin00-5 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-5 {ALL} ann Bob hi
+            ann > @!d DELETE 0rigin00-5
+            bob < * DELETED 0rigin00-5
             ann < @!d 250 1 deleted
-            ann > @!d DELETE 0rigin00-3
+            ann > @!d DELETE 0rigin00-5
             ann < @!d 250 1 deleted
             ann > @!p PASSWD secret-of-ann another-secret
             ann < @!p 250 password changed
@@ -587,14 +587,14 @@ class RetryKeyTests(SynchronousTestCase):
             bob > LOGOUT
             bob < 250 logged out; LOGIN or QUIT
             ann > SEND bob one
-            ann < 250 0rigin00-7 queued for Bob, on 1 replicas
+            ann < 250 0rigin00-9 queued for Bob, on 1 replicas
             bob > LOGIN bob secret-of-bob
             bob < 230 Bob 1 unread; READ shows the newest
             bob > @!r READ
-            bob < @!r 213-0rigin00-7 {ALL} ann Bob one
+            bob < @!r 213-0rigin00-9 {ALL} ann Bob one
             bob < @!r 213 1 messages, 0 unread left
             bob > @!r READ
-            bob < @!r 213-0rigin00-7 {ALL} ann Bob one
+            bob < @!r 213-0rigin00-9 {ALL} ann Bob one
             bob < @!r 213 1 messages, 0 unread left
         """)
 

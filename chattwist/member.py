@@ -1,0 +1,190 @@
+"""One replica's place in the cluster: feeds the core with what happens, and carries out what it decides."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from chattwist import errors, model
+from chattwist.commits import Tag
+from chattwist.replication import steps
+from chattwist.replication.core import TICKS, Core
+from chattwist.replication.messages import AnyMessage, Login, State, View, decode, encode
+
+Done = Callable[[BaseException | None], None]
+
+
+class Writer(Protocol):
+    """The disk: does one thing after the other, and says so with None, errors.DiskFull or errors.DiskFailed."""
+
+    def commit(self, operations: Sequence[model.AnyOperation], done: Done) -> None:
+        """Make operations durable."""
+
+    def save(self, data: bytes, done: Done) -> None:
+        """Make ``data`` durable in the place of what was saved before."""
+
+
+class Channel(Protocol):
+    """The way to the other replicas."""
+
+    def send(self, rank: int, message: bytes) -> bool:
+        """Send; False, and nothing sent, while there is no connection."""
+
+    def abort(self, rank: int) -> None:
+        """Drop the connection, and all that waits in it."""
+
+
+class Side(Protocol):
+    """What the cluster is for: the chat, and those who use it."""
+
+    def applied(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag]) -> None:
+        """These are durable here; ``tags`` as in the message Append, or empty."""
+
+    def role(self, role: str, view: View | None) -> None:
+        """From now on ``primary`` or ``follower`` in the view, or neither."""
+
+    def entered(self, view: View, logins: Sequence[Login]) -> None:
+        """A view begins with these sessions."""
+
+    def deliver(self, rank: int, message: AnyMessage) -> None:
+        """Another replica says something that is not for the core."""
+
+
+class NoChannel:
+    """For a cluster of one."""
+
+    def send(self, rank: int, message: bytes) -> bool:
+        """Nobody is there."""
+        return False
+
+    def abort(self, rank: int) -> None:
+        """Nothing to drop."""
+
+
+class Member:
+    """The shell of the core: the channel's Listener, and the Journal of Commits."""
+
+    log = Logger()
+
+    def __init__(
+        self, core: Core, side: Side, writer: Writer, reactor: IReactorTime, failed: Callable[[BaseException], None]
+    ) -> None:
+        """``failed`` is told that the disk, or the core itself, is broken: the process has to end."""
+        self._core, self._side, self._writer, self._reactor, self._failed = core, side, writer, reactor, failed
+        self._channel: Channel = NoChannel()
+        self._events: deque[steps.Event] = deque()
+        self._busy = False
+        self._done: Done | None = None
+        self._full = errors.DiskFull("no room")
+        self._ticks = LoopingCall(self._tick)
+        self._ticks.clock = reactor
+        self._effects: dict[type, Callable[[Any], object]] = {
+            steps.Send: lambda effect: self.send(effect.rank, effect.message),
+            steps.Abort: lambda effect: self._channel.abort(effect.rank),
+            steps.Store: lambda effect: self._writer.commit(effect.operations, self._written),
+            steps.Save: lambda effect: self._writer.save(msgspec.json.encode(effect.state), self._written),
+            steps.Apply: lambda effect: self._side.applied(effect.operations, effect.tags),
+            steps.Finish: self._finish,
+            steps.Role: lambda effect: self._side.role(effect.role, effect.view),
+            steps.Entered: lambda effect: self._side.entered(effect.view, effect.logins),
+            steps.Deliver: lambda effect: self._side.deliver(effect.rank, effect.message),
+            steps.Say: self._say,
+        }
+
+    def start(self, channel: Channel) -> None:
+        """Begin; the channel tells this object what it hears."""
+        self._channel = channel
+        self._ticks.start(self._core.heartbeat / TICKS)
+
+    def stop(self) -> None:
+        """Say nothing more."""
+        if self._ticks.running:
+            self._ticks.stop()
+
+    # -- what happens
+
+    def _tick(self) -> None:
+        self._feed(steps.Tick())
+
+    def connected(self, rank: int) -> None:
+        """See the channel's Listener."""
+        self._feed(steps.Connected(rank))
+
+    def lost(self, rank: int) -> None:
+        """See the channel's Listener."""
+        self._feed(steps.Lost(rank))
+
+    def refused(self, rank: int) -> None:
+        """See the channel's Listener."""
+        self._feed(steps.Refused(rank))
+
+    def received(self, rank: int, message: bytes) -> None:
+        """See the channel's Listener."""
+        try:
+            decoded = decode(message)
+        except ValueError as error:
+            self.log.error("a message of replica {rank} was not understood: {error}", rank=rank, error=str(error))
+        else:
+            self._feed(steps.Received(rank, decoded))
+
+    def commit(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag], done: Done) -> None:
+        """See commits.Journal."""
+        self._done = done
+        self._feed(steps.Commit(operations, tags))
+
+    def _written(self, failure: BaseException | None) -> None:
+        if failure is None or isinstance(failure, errors.DiskFull):
+            self._full = failure or self._full
+            self._feed(steps.Written(full=failure is not None))
+            return
+        self._failed(failure)
+        self._end_commit(failure)
+
+    def _feed(self, event: steps.Event) -> None:
+        """Take one event after the other, also those that come of effects."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        while self._events:
+            self._step(self._events.popleft())
+        self._busy = False
+
+    def _step(self, event: steps.Event) -> None:
+        try:
+            effects = self._core.step(event, self._reactor.seconds())
+        except Exception as error:  # what it thinks it knows may be wrong now: it has to begin anew from the disk
+            self.log.failure("the replication failed at {event}", event=event)
+            return self._failed(error)
+        for effect in effects:
+            try:
+                self._effects[type(effect)](effect)
+            except Exception:
+                self.log.failure("{effect} failed", effect=type(effect).__name__)
+
+    # -- what is to be done
+
+    def send(self, rank: int, message: AnyMessage) -> None:
+        """Send a message; what cannot be sent is lost, as if the connection broke a little later."""
+        self._channel.send(rank, encode(message))
+
+    def _finish(self, effect: steps.Finish) -> None:
+        outcomes = {"": None, "full": self._full, "refused": errors.NotBegun(), "unknown": errors.Unsettled()}
+        self._end_commit(outcomes[effect.outcome])
+
+    def _end_commit(self, failure: BaseException | None) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(failure)
+
+    def _say(self, effect: steps.Say) -> None:
+        (self.log.warn if effect.loud else self.log.info)("{text}", text=effect.text)
+
+
+def state_of(data: bytes) -> State:
+    """What was saved, see chattwist.store.state; nothing for a new replica."""
+    return msgspec.json.decode(data, type=State) if data else State()

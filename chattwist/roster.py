@@ -1,0 +1,46 @@
+"""Who is logged in, over all replicas: one session an account; pure. The primary grants them, all members know them."""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable
+
+from chattwist.names import fold
+from chattwist.replication.messages import Login
+
+
+class Roster:
+    """The sessions by account id, in the order of the accounts' names."""
+
+    def __init__(self, name_of: Callable[[str], str]) -> None:
+        """``name_of`` gives the name of the account of that id."""
+        self._name_of = name_of
+        self._logins: dict[str, Login] = {}
+        self._ordered: list[tuple[str, str]] = []  # (folded name at login, account id)
+        self._places: dict[str, tuple[str, str]] = {}
+
+    def replace(self, logins: Iterable[Login]) -> None:
+        """These are the sessions now, no others."""
+        self._logins, self._ordered, self._places = {}, [], {}
+        for login in logins:
+            self.enter(login)
+
+    def get(self, account: str) -> Login | None:
+        """The session of an account."""
+        return self._logins.get(account)
+
+    def enter(self, login: Login) -> None:
+        """The account has this session now."""
+        if login.account not in self._logins:
+            place = self._places[login.account] = fold(self._name_of(login.account)), login.account
+            insort(self._ordered, place)
+        self._logins[login.account] = login
+
+    def leave(self, account: str) -> None:
+        """It has none any more."""
+        if self._logins.pop(account, None) is not None:
+            del self._ordered[bisect_left(self._ordered, self._places.pop(account))]
+
+    def page(self, after: str, limit: int) -> tuple[list[str], bool]:
+        """At most ``limit`` ids of accounts in the order of their names, behind the name ``after``; whether there are more."""
+        start = bisect_left(self._ordered, (fold(after) + "\0", ""))
+        found = self._ordered[start : start + limit]
+        return [account for _, account in found], len(self._ordered) > start + limit

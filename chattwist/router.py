@@ -1,0 +1,287 @@
+"""Where requests go: into this replica's commits while it leads, to the primary while it follows; else they wait a little."""
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+
+from chattwist import errors, model
+from chattwist.cluster import Timings
+from chattwist.commits import HERE, Commits, Tag, Waiting
+from chattwist.grants import Grants
+from chattwist.protocol.backend import Committed, Done
+from chattwist.replication import messages
+from chattwist.replication.log import Log
+from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, View
+from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Register
+from chattwist.roster import Roster
+
+LONGEST_ANSWER = 3  # times ``timings.patience``: how long a primary that is there may take
+
+
+@attrs.define(eq=False)
+class Errand:
+    """A request, or the wish for a session, on its way; ``session`` makes it, ``tag`` says for which replica it is.
+
+    ``until``: when it has waited for long enough. While another replica has it, ``epoch`` is that view's, and
+    ``operation`` the id of the operation that does it, once that is seen.
+    """
+
+    what: AnyRequest | Enter
+    done: Done
+    session: str
+    tag: Tag
+    until: float
+    epoch: Epoch = messages.NEVER
+    operation: str = ""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether doing it twice comes to the same as once."""
+        return isinstance(self.what, Enter | MarkRead | Confirm) or bool(self.what.key)
+
+
+class Router:
+    """All errands of this replica's clients, and those that other replicas gave it."""
+
+    def __init__(
+        self, rank: int, reactor: IReactorTime, timings: Timings, log: Log, commits: Commits, grants: Grants, roster: Roster,
+        result: Callable[[model.AnyOperation], Committed], send: Callable[[int, AnyMessage], None],
+        unfit: Callable[[], errors.ChatError | None], first: int,
+    ) -> None:  # fmt: skip
+        """``unfit`` gives the reason why this replica cannot take part at all, if there is one.
+
+        Errands are numbered from ``first``, another at each start: an answer to the process before must find nobody.
+        """
+        self._rank, self._reactor, self._timings, self._log = rank, reactor, timings, log
+        self._commits, self._grants, self._roster, self._send = commits, grants, roster, send
+        self._result, self._unfit = result, unfit
+        self._role = ""
+        self.view: View | None = None
+        self._since = reactor.seconds()  # when the role began
+        self._held: list[Errand] = []
+        self._sent: dict[int, Errand] = {}
+        self._number = first
+        self._open = 0
+        self._when_settled: Callable[[], None] | None = None
+        self._refusal: errors.ChatError | None = None
+
+    # -- errands in
+
+    def submit(self, request: AnyRequest, session: str, done: Done) -> None:
+        """Have a request committed; ``done(Committed | ChatError)``."""
+        self._begin(request, session, done, HERE)
+
+    def enter(self, wish: Enter, done: Done) -> None:
+        """Ask for a session here; ``done(Login | ChatError)``."""
+        self._begin(wish, "", done, HERE)
+
+    def leave(self, account: str, session: str) -> None:
+        """A session of this replica is over."""
+        if self._role == "primary":
+            self._grants.left(account, session)
+        elif self.view is not None:
+            self._send(self.view.primary, messages.Leave(account, session))
+
+    def refuse(self, error: errors.ChatError) -> None:
+        """Take on nothing any more."""
+        self._refusal = error
+        held, self._held = self._held, []
+        for errand in held:
+            errand.done(error)
+
+    def when_settled(self, done: Callable[[], None]) -> None:
+        """Call ``done`` once all errands are done; at once if there are none. Ask once."""
+        self._when_settled = done
+        self._check_settled()
+
+    def _check_settled(self) -> None:
+        if self._when_settled is not None and not self._open:
+            done, self._when_settled = self._when_settled, None
+            done()
+
+    def _begin(self, what: AnyRequest | Enter, session: str, done: Done, tag: Tag) -> None:
+        def counted(result: object) -> None:
+            self._open -= 1
+            done(result)
+            self._check_settled()
+
+        self._open += 1
+        self._route(Errand(what, counted, session, tag, self._reactor.seconds() + self._timings.patience))
+
+    def _route(self, errand: Errand) -> None:
+        if self._refusal is not None:
+            errand.done(self._refusal)
+        elif self._role == "primary":
+            self._lead(errand)
+        elif self._role == "follower" and self.view is not None:
+            self._forward(errand, self.view)
+        else:
+            self._hold(errand)
+
+    def _hold(self, errand: Errand) -> None:
+        if self._reactor.seconds() - self._since >= self._timings.patience:
+            errand.done(self._no_primary())
+        else:
+            self._held.append(errand)
+
+    def _no_primary(self) -> errors.ChatError:
+        return self._unfit() or errors.NoPrimary("no primary can commit it now, nothing was recorded; try again soon")
+
+    # -- leading
+
+    def _lead(self, errand: Errand) -> None:
+        what = errand.what
+        if isinstance(what, Enter):
+            # settled: what the account read in a session that just ended counts as read
+            self._commits.when_settled(lambda: self._enter(what, errand))
+        elif not self._may_act(errand):
+            errand.done(errors.LoginFirst("this login is over, nothing was done; LOGIN again"))
+        else:
+            done = self._confirming(errand.done) if isinstance(what, Register) else errand.done
+            self._commits.submit(what, done, errand.session, errand.tag)
+
+    def _enter(self, wish: Enter, errand: Errand) -> None:
+        if self._role == "primary":
+            self._grants.enter(wish, errand.done, lambda: self._route(errand))
+        else:
+            self._route(errand)
+
+    def _may_act(self, errand: Errand) -> bool:
+        """Whether the session that asks is the account's (R21)."""
+        what = errand.what
+        if not isinstance(what, OwnAccount) or isinstance(what, MarkRead) or errand.tag == HERE:
+            return True
+        login = self._roster.get(what.account)
+        return login is not None and login.session == errand.session
+
+    def _confirming(self, done: Done) -> Done:
+        """A registration counts once all replicas know that it was committed (R19)."""
+
+        def registered(result: Committed | errors.ChatError) -> None:
+            if isinstance(result, errors.ChatError):
+                return done(result)
+
+            def confirmed(answer: Committed | errors.ChatError) -> None:
+                done(answer if isinstance(answer, errors.ChatError) else result)
+
+            self._begin(Confirm(result.operation.id), "", confirmed, HERE)
+
+        return registered
+
+    # -- following
+
+    def _forward(self, errand: Errand, view: View) -> None:
+        self._number += 1
+        errand.epoch = view.epoch
+        errand.until = self._reactor.seconds() + LONGEST_ANSWER * self._timings.patience
+        self._sent[self._number] = errand
+        what = errand.what
+        if isinstance(what, Enter):
+            self._send(view.primary, msgspec.structs.replace(what, number=self._number))
+        else:
+            self._send(view.primary, Forward(self._number, what, errand.session))
+
+    def applied(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag]) -> None:
+        """The primary commits these: note which of them do what was forwarded from here."""
+        for operation, (rank, number) in zip(operations, tags, strict=False):
+            if rank == self._rank and number in self._sent:
+                self._sent[number].operation = operation.id
+
+    # -- other replicas
+
+    def deliver(self, rank: int, message: AnyMessage) -> None:
+        """Something that another replica asks or answers."""
+        match message:
+            case Forward():
+                answer = self._answer_to(rank, message.number)
+                self._begin(message.request, message.session, answer, (rank, message.number))
+            case Enter():
+                self._begin(message, "", self._answer_to(rank, message.number), (rank, message.number))
+            case messages.Leave():
+                self.leave(message.account, message.session)
+            case messages.Result():
+                self._settle(message.number, self._committed(message))
+            case messages.Entered():
+                self._settle(message.number, message.login)
+            case messages.Failure():
+                self._settle(message.number, errors.chat_error(message.code, message.text))
+
+    def _answer_to(self, rank: int, number: int) -> Done:
+        def done(result: Committed | messages.Login | errors.ChatError) -> None:
+            if isinstance(result, errors.ChatError):
+                self._send(rank, messages.Failure(number, result.code, result.text))
+            elif isinstance(result, Committed):
+                self._send(rank, messages.Result(number, result.operation.id, result.replicas, result.pushed))
+            else:
+                self._send(rank, messages.Entered(number, result))
+
+        return done
+
+    def _committed(self, message: messages.Result) -> Committed | errors.ChatError:
+        """What this replica has applied itself before the primary could say so (R20)."""
+        operation = self._log.get(message.operation)
+        if operation is None:
+            return errors.OutcomeUnknown("it is recorded, but this replica has not got it yet; look it up in a moment")
+        return Committed(operation, message.replicas, message.pushed)
+
+    def _settle(self, number: int, result: object) -> None:
+        errand = self._sent.pop(number, None)
+        if errand is not None:
+            errand.done(result)
+
+    # -- the role changes, and time passes
+
+    def role(self, role: str, view: View | None) -> None:
+        """Take up a role; ``view`` is None where this replica has none."""
+        self._role, self.view, self._since = role, view, self._reactor.seconds()
+        waiting = self._grants.rest()
+        if role == "primary" and view is not None:
+            self._grants.lead(view)
+        else:
+            for one in self._commits.give_back():
+                self._take_back(one)
+        for again in waiting:
+            again()
+        if view is not None:
+            self._resolve(view)
+            held, self._held = self._held, []
+            for errand in held:
+                self._route(errand)
+
+    def _take_back(self, one: Waiting) -> None:
+        """What this replica would have committed, had it led on."""
+        if one.request is None:
+            one.done(None)
+        else:
+            self._begin(one.request, one.session, one.done, one.tag)
+
+    def _resolve(self, view: View) -> None:
+        """A new view: it holds all that its members had, so what was seen of an errand is committed now."""
+        for number, errand in list(self._sent.items()):
+            if errand.epoch == view.epoch:
+                continue
+            del self._sent[number]
+            operation = self._log.get(errand.operation) if errand.operation else None
+            if operation is not None:
+                errand.done(self._result(operation))
+            elif errand.repeatable:
+                self._route(errand)
+            else:
+                errand.done(self._unknown())
+
+    def _unknown(self) -> errors.ChatError:
+        return errors.OutcomeUnknown(
+            "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
+        )
+
+    def tick(self) -> None:
+        """Answer what has waited for long enough."""
+        now = self._reactor.seconds()
+        late = [errand for errand in self._held if now >= errand.until]
+        self._held = [errand for errand in self._held if now < errand.until]
+        for errand in late:
+            errand.done(self._no_primary())
+        for number in [number for number, errand in self._sent.items() if now >= errand.until]:
+            self._settle(number, self._unknown())

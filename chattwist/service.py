@@ -1,0 +1,160 @@
+"""The service: a replica with its disk, its clients and its channel to the others, from start to stop."""
+
+import gc
+import os
+import time
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet import reactor as default_reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from chattwist import errors, model
+from chattwist.chat import Chat
+from chattwist.cluster import Address, Cluster
+from chattwist.daemon import allow_descriptors, end_process_with_status
+from chattwist.member import NoChannel, state_of
+from chattwist.passwords import PasswordThreads
+from chattwist.protocol.server import Clients
+from chattwist.replica import Replica
+from chattwist.replication.channel import Channel
+from chattwist.replication.keys import make_or_load
+from chattwist.replication.log import Log
+from chattwist.store.disk import Disk
+from chattwist.store.history import Damage
+from chattwist.store.store import Store
+from chattwist.store.writer import Writer
+
+OTHER_FILES = 64  # descriptors besides the clients': files, pipes, the reactor's own
+STOPPING = "this replica is stopping; connect again soon, or to another replica"
+
+
+def microseconds() -> int:
+    """Now, in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class ReplicaService(Service):
+    """A replica with its disk and its clients, from start to stop."""
+
+    log = Logger()
+
+    def __init__(
+        self, cluster: Cluster, address: Address, directory: str, *, salvage: bool = False, reactor: Any = default_reactor
+    ) -> None:
+        """``directory`` is the replica's own, the channel's keys are beside it; nothing is opened before the start."""
+        self._cluster, self._address, self._directory, self._salvage = cluster, address, directory, salvage
+        self._keys = os.path.join(os.path.dirname(directory), "keys")
+        self._reactor = reactor
+
+    def startService(self) -> None:
+        """Load what is on disk, then listen; errors.StartError where one of them can't be done."""
+        store, chat, log = self._load()
+        self._writer = Writer(store, self._reactor)
+        self._threads = PasswordThreads(self._reactor, self._cluster.limits.password_queue)
+        self._replica = Replica(
+            self._cluster, self._address, chat, log, state_of(store.state()), self._writer, self._threads, self._reactor,
+            self._failed, model.new_origin, microseconds,
+        )  # fmt: skip
+        self._clients = Clients(self._replica, self._cluster, self._reactor)
+        self._allow_connections(self._cluster.limits.connections)
+        self._listen()
+        self._channel = self._open_channel()
+        self._writer.start()
+        super().startService()
+        self._reactor.callWhenRunning(self._begin)
+
+    def _load(self) -> tuple[Store, Chat, Log]:
+        store = Store.open(Disk(self._directory), salvage=self._salvage)
+        try:
+            return (store, *load(store))
+        except Damage as damage:
+            if len(self._cluster.replicas) == 1:
+                raise
+            store.close()  # the others have what was lost (R10)
+            self.log.error(
+                "{damage}; what is whole is kept, the rest comes from the other replicas", damage=str(damage)
+            )
+            store = Store.open(Disk(self._directory), salvage=True)
+            return (store, *load(store))
+
+    def _open_channel(self) -> Channel | NoChannel:
+        if len(self._cluster.replicas) == 1:
+            return NoChannel()
+        keys = make_or_load(self._keys, self._cluster, self._address)
+        channel = Channel(self._reactor, self._cluster, self._address, keys, self._replica.member)
+        channel.start()
+        return channel
+
+    def _begin(self) -> None:
+        """Once the reactor runs: not before a SIGTERM ends the process in good order."""
+        self._replica.start(self._channel)
+        self.log.info(
+            "replica {port} ready: {accounts} accounts, {messages} messages",
+            port=self._address.port,
+            accounts=len(self._replica.chat.names),
+            messages=len(self._replica.chat.messages),
+        )
+
+    def _allow_connections(self, most: int) -> None:
+        allowed = allow_descriptors(most + OTHER_FILES) - OTHER_FILES
+        if allowed < most:
+            self.log.warn(
+                "only {allowed} connections of limits.connections {most} will fit: raise the limit of open files (ulimit -n)",
+                allowed=allowed, most=most,
+            )  # fmt: skip
+
+    def _listen(self) -> None:
+        host, port = self._address.host, self._address.port
+        try:
+            self._port = self._reactor.listenTCP(port, self._clients, backlog=1024, interface=host)
+        except CannotListenError as error:
+            raise errors.StartError(f"cannot listen on port {port} of {host}: {error.socketError}") from None
+
+    async def _stop(self) -> None:
+        await maybeDeferred(self._port.stopListening)
+        self._clients.stop_taking_lines()
+        await self._replica.settled()
+        self._replica.refuse(
+            errors.NoPrimary("this replica is stopping; connect again soon")
+        )  # a hash may be under way
+        await self._clients.say_goodbye(STOPPING)
+        self._threads.stop()
+        self._replica.stop()
+        if isinstance(self._channel, Channel):
+            await self._channel.stop()
+        await self._writer.stop()
+        self.log.info("replica {port} stopped", port=self._address.port)
+
+    def stopService(self) -> Deferred[None]:
+        """Answer what is under way, tell all clients, close the files; fires when that is done."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _failed(self, failure: BaseException) -> None:
+        """End the process (R9): what the disk holds is not known any more, and reading it anew is the way to find out."""
+        self._replica.refuse(
+            errors.NoSpace("not recorded: this replica's disk failed and it is stopping; connect again soon")
+        )
+        self.log.critical(
+            "replica {port} ends, its disk failed: {reason}", port=self._address.port, reason=str(failure)
+        )
+        end_process_with_status(1)
+
+
+def load(store: Store) -> tuple[Chat, Log]:
+    """The chat that a store holds, and its operations; without looking for garbage, of which there is none."""
+    chat, log = Chat(), Log()
+    gc.disable()
+    try:
+        for operation in store.load():
+            chat.apply(operation)
+            log.load(operation)
+        for message in chat.gone:
+            log.forget_text(message)
+    finally:
+        gc.freeze()
+        gc.enable()
+    return chat, log
