@@ -32,8 +32,9 @@ AUTHORITY_KEY = "ca-key.pem"
 BUNDLE = "python -m chattwist.bundle --cluster FILE --out DIR"
 
 _SCHEME = "chattwist://"
-_SKEW = timedelta(days=1)  # a machine whose clock is a day behind still takes the certificate
-_VALID = timedelta(days=36500)  # nobody renews keys at 3 a.m.: a cluster must not fall silent on a date
+# Nobody renews keys at 3 a.m., and a clock may be wrong by years: a cluster must not fall silent for a date.
+_VALID_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+_VALID_FOR = timedelta(days=36500)
 _USES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
@@ -72,9 +73,9 @@ def make_or_load(directory: str, cluster: Cluster, address: Address) -> Keys:
     StartError, one line that says what to do, if they are missing elsewhere, damaged, foreign, or cannot be read.
     """
     try:
-        if not _missing(directory, [address]):
-            return load(directory, address)
-        _make_missing(directory, cluster, address)
+        if _missing(directory, [address]):
+            _make_missing(directory, cluster, address)
+        _close_to_others(directory)
         return load(directory, address)
     except OSError as error:
         raise StartError(f"keys: {error.filename or directory}: {error.strerror}") from None
@@ -197,6 +198,14 @@ def _authority(directory: str) -> Authority:
     return load_authority(directory)
 
 
+def _close_to_others(directory: str) -> None:
+    """What was copied here may be open to others; where it belongs to another user, its mode is theirs to choose."""
+    with suppress(PermissionError):
+        os.chmod(directory, 0o700)
+        for name in os.listdir(directory):
+            os.chmod(os.path.join(directory, name), 0o600)
+
+
 @contextmanager
 def _locked(directory: str) -> Iterator[None]:
     """Hold the directory; the lock is the kernel's and ends with the process, however that ends."""
@@ -246,15 +255,14 @@ def _sign(
     issuer: x509.Name, public: ec.EllipticCurvePublicKey, by: ec.EllipticCurvePrivateKey, of: Address | None = None
 ) -> x509.Certificate:
     """Sign a certificate: of a replica, or without ``of`` the authority's own."""
-    now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
         .issuer_name(issuer)
         .subject_name(_subject("chattwist replica") if of else issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + _VALID)
+        .not_valid_before(_VALID_FROM)
+        .not_valid_after(datetime.now(UTC) + _VALID_FOR)
         .add_extension(x509.BasicConstraints(ca=of is None, path_length=None if of else 0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)

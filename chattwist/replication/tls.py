@@ -9,6 +9,8 @@ from zope.interface import implementer
 
 from chattwist.replication.keys import Keys, named
 
+_HINT = " (do both have keys of one authority? see keys/ in the data directory of each)"
+
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class MutualTLS:
@@ -51,5 +53,6 @@ def explain(reason: Failure) -> str:
     """Say in a few words why a connection ended before its peer was proven."""
     error = reason.value
     if isinstance(error, SSL.Error) and error.args and error.args[0]:
-        return f"no proof of who it is: {error.args[0][-1][-1]}"
+        why = str(error.args[0][-1][-1])
+        return f"no proof of who it is: {why}{_HINT if 'verify failed' in why or 'unknown ca' in why else ''}"
     return "it hung up before it had proved who it is"
