@@ -69,6 +69,7 @@ class Replica:
             self._rank, reactor, cluster.timings, log, self._commits, self._grants, self._roster, self._committed,
             self.member.send, self._unfit, crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
+        self._primary: int | None = None  # the port of the last one
         self._sessions = 0
         self._session_prefix = stamps.origin
         self._ticks = LoopingCall(self._router.tick)
@@ -210,7 +211,21 @@ class Replica:
 
     def role(self, role: str, view: View | None) -> None:
         """See Side."""
+        if view is not None:
+            self._tell_primary(view)
+        else:
+            self.log.info("in no view now")
         self._router.role(role, view)
+
+    def _tell_primary(self, view: View) -> None:
+        ports = [address.port for address in self._cluster.ranked]
+        primary = ports[view.primary]
+        members = ", ".join(str(ports[rank]) for rank in view.members)
+        self.log.info("view {view}: {primary} is primary of {members}", view=view.epoch[0], primary=primary, members=members)
+        if self._primary not in (None, primary):
+            for session in list(self._online.sessions.values()):
+                session.event(f"NOTICE replica {primary} is primary now")
+        self._primary = primary
 
     def entered(self, view: View, logins: Sequence[Login]) -> None:
         """See Side."""

@@ -272,7 +272,6 @@ class Changes:
         view = self._own.view
         if view is not None and view.epoch == message.epoch and view.primary == rank:
             self._own.serving = True
-            self._followed = None
 
     def follows(self) -> bool:
         """Whether a candidate was promised to that may still come to something."""
