@@ -27,7 +27,8 @@ from chattwist.replication.listener import Heard
 from chattwist.replication.sending import Sending
 from chattwist.replication.tls import MutualTLS, TLSFactory
 
-RETRY = 0.25  # seconds from one attempt to the next
+RETRY = 0.25  # seconds from one attempt to the next, at most
+SOON = 0.005  # seconds to the second attempt; the delay doubles from there
 FAREWELL = 1.0  # seconds for what is on its way when we stop
 
 
@@ -49,8 +50,8 @@ class Side:
 class Outbound:
     """Our connection to the replica at ``address``.
 
-    It is tried at once after a connection was lost that had lasted, so that a process that was killed is found missing
-    in milliseconds, and every RETRY seconds otherwise.
+    It is tried at once after a connection was lost that had lasted, and then at growing intervals, so that a process that
+    was killed is found missing in milliseconds: the first attempt may meet it before it is quite gone.
     """
 
     log = Logger(namespace="chattwist.replication.channel")
@@ -67,6 +68,7 @@ class Outbound:
         self._open: Guard | None = None
         self._sending: Sending | None = None
         self._up_since: float | None = None
+        self._delay = RETRY
         self._trouble: type[BaseException] | None = None  # that was told of, since the connection was up
         self._stopped: Deferred[None] | None = None
 
@@ -98,7 +100,7 @@ class Outbound:
         elif self._attempt is not None:
             self._attempt.cancel()  # which fails it
         else:
-            self._next(0.0)
+            self._next()
         return stopped
 
     def _part_from(self, guard: Guard) -> None:
@@ -123,7 +125,7 @@ class Outbound:
         elif self._stopped is None and self._trouble != failure.type:
             self._trouble = failure.type
             self.log.warn("{name} cannot be reached: {why}", name=self._name, why=failure.getErrorMessage())
-        self._next(RETRY)
+        self._next()
 
     def _admit(self, guard: Guard, name: str | None) -> IProtocol:
         if name != self._name:
@@ -158,12 +160,14 @@ class Outbound:
         since, self._up_since = self._up_since, None
         if since is not None:
             self._side.heard.lost(self._rank)
-        lasted = since is not None and self._side.reactor.seconds() - since >= RETRY
-        self._next(0.0 if lasted else RETRY)
+        if since is not None and self._side.reactor.seconds() - since >= RETRY:
+            self._delay = 0.0
+        self._next()
 
-    def _next(self, delay: float) -> None:
+    def _next(self) -> None:
         if self._stopped is None:
-            self._again = self._side.reactor.callLater(delay, self.start)
+            self._again = self._side.reactor.callLater(self._delay, self.start)
+            self._delay = min(RETRY, max(SOON, 2 * self._delay))
         else:
             self._stopped.callback(None)
 
