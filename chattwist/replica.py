@@ -61,13 +61,14 @@ class Replica:
             self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
             now=reactor.seconds(), wall=now, logins=lambda: self._online.logins,
         )  # fmt: skip
-        self.member = Member(self.core, self, writer, reactor, failed)
+        self._failed = failed
+        self.member = Member(self.core, self, writer, reactor, self._disk_failed)
         stamps = model.Stamps(origin)
         self._commits = Commits(reactor, chat, stamps, self._clock, self.member, self._committed, self.core.is_settled)
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
         self._router = Router(
-            self._rank, reactor, cluster.timings, log, self._commits, self._grants, self._roster, self._committed,
-            self.member.send, self._unfit, crc32(stamps.origin.encode()) << 20,
+            self._rank, lambda: reactor.seconds(), cluster.timings, log, self._commits, self._grants, self._roster,
+            self._committed, self.member.send, self._unfit, crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
         self._primary: int | None = None  # the port of the last one
         self._sessions = 0
@@ -221,7 +222,9 @@ class Replica:
         ports = [address.port for address in self._cluster.ranked]
         primary = ports[view.primary]
         members = ", ".join(str(ports[rank]) for rank in view.members)
-        self.log.info("view {view}: {primary} is primary of {members}", view=view.epoch[0], primary=primary, members=members)
+        self.log.info(
+            "view {view}: {primary} is primary of {members}", view=view.epoch[0], primary=primary, members=members
+        )
         if self._primary not in (None, primary):
             for session in list(self._online.sessions.values()):
                 session.event(f"NOTICE replica {primary} is primary now")
@@ -263,6 +266,10 @@ class Replica:
                 self._router.deliver(rank, message)
 
     # -- the end
+
+    def _disk_failed(self, failure: BaseException) -> None:
+        self.refuse(errors.NoSpace("not recorded: this replica's disk failed and it is stopping; connect again soon"))
+        self._failed(failure)
 
     def refuse(self, error: errors.ChatError) -> None:
         """Commit nothing from now on."""

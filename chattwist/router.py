@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import attrs
 import msgspec
-from twisted.internet.interfaces import IReactorTime
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
@@ -46,20 +45,20 @@ class Router:
     """All errands of this replica's clients, and those that other replicas gave it."""
 
     def __init__(
-        self, rank: int, reactor: IReactorTime, timings: Timings, log: Log, commits: Commits, grants: Grants, roster: Roster,
-        result: Callable[[model.AnyOperation], Committed], send: Callable[[int, AnyMessage], None],
+        self, rank: int, seconds: Callable[[], float], timings: Timings, log: Log, commits: Commits, grants: Grants,
+        roster: Roster, result: Callable[[model.AnyOperation], Committed], send: Callable[[int, AnyMessage], None],
         unfit: Callable[[], errors.ChatError | None], first: int,
     ) -> None:  # fmt: skip
         """``unfit`` gives the reason why this replica cannot take part at all, if there is one.
 
         Errands are numbered from ``first``, another at each start: an answer to the process before must find nobody.
         """
-        self._rank, self._reactor, self._timings, self._log = rank, reactor, timings, log
+        self._rank, self._seconds, self._timings, self._log = rank, seconds, timings, log
         self._commits, self._grants, self._roster, self._send = commits, grants, roster, send
         self._result, self._unfit = result, unfit
         self._role = ""
         self.view: View | None = None
-        self._since = reactor.seconds()  # when the role began
+        self._since = seconds()  # when the role began
         self._held: list[Errand] = []
         self._sent: dict[int, Errand] = {}
         self._number = first
@@ -108,7 +107,7 @@ class Router:
             self._check_settled()
 
         self._open += 1
-        self._route(Errand(what, counted, session, tag, self._reactor.seconds() + self._timings.patience))
+        self._route(Errand(what, counted, session, tag, self._seconds() + self._timings.patience))
 
     def _route(self, errand: Errand) -> None:
         if self._refusal is not None:
@@ -121,7 +120,7 @@ class Router:
             self._hold(errand)
 
     def _hold(self, errand: Errand) -> None:
-        if self._reactor.seconds() - self._since >= self._timings.patience:
+        if self._seconds() - self._since >= self._timings.patience:
             errand.done(self._no_primary())
         else:
             self._held.append(errand)
@@ -175,7 +174,7 @@ class Router:
     def _forward(self, errand: Errand, view: View) -> None:
         self._number += 1
         errand.epoch = view.epoch
-        errand.until = self._reactor.seconds() + LONGEST_ANSWER * self._timings.patience
+        errand.until = self._seconds() + LONGEST_ANSWER * self._timings.patience
         self._sent[self._number] = errand
         what = errand.what
         if isinstance(what, Enter):
@@ -235,7 +234,7 @@ class Router:
 
     def role(self, role: str, view: View | None) -> None:
         """Take up a role; ``view`` is None where this replica has none."""
-        self._role, self.view, self._since = role, view, self._reactor.seconds()
+        self._role, self.view, self._since = role, view, self._seconds()
         waiting = self._grants.rest()
         if role == "primary" and view is not None:
             self._grants.lead(view)
@@ -278,7 +277,7 @@ class Router:
 
     def tick(self) -> None:
         """Answer what has waited for long enough."""
-        now = self._reactor.seconds()
+        now = self._seconds()
         late = [errand for errand in self._held if now >= errand.until]
         self._held = [errand for errand in self._held if now < errand.until]
         for errand in late:

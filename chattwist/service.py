@@ -42,7 +42,13 @@ class ReplicaService(Service):
     log = Logger()
 
     def __init__(
-        self, cluster: Cluster, address: Address, directory: str, *, salvage: bool = False, reactor: Any = default_reactor
+        self,
+        cluster: Cluster,
+        address: Address,
+        directory: str,
+        *,
+        salvage: bool = False,
+        reactor: Any = default_reactor,
     ) -> None:
         """``directory`` is the replica's own, the channel's keys are beside it; nothing is opened before the start."""
         self._cluster, self._address, self._directory, self._salvage = cluster, address, directory, salvage

@@ -36,8 +36,8 @@ TWISTD = textwrap.dedent("""
             if trouble := os.environ["TROUBLE"]:
                 raise {"StartError": StartError, "KeyboardInterrupt": KeyboardInterrupt}[trouble]("é" * 99)
 
-    sys.modules["chattwist.replica"] = types.ModuleType("chattwist.replica")
-    sys.modules["chattwist.replica"].ReplicaService = ReplicaService
+    sys.modules["chattwist.service"] = types.ModuleType("chattwist.service")
+    sys.modules["chattwist.service"].ReplicaService = ReplicaService
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     twistd.run()
 """)

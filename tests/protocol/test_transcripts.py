@@ -230,7 +230,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > HISTORY 1
             ann < 213-0rigin00-6 {ALL} ann ann note
             ann < 213 1 messages, more before 0rigin00-6
-            ann > HISTORY 1 BEFORE 0RIGIN00-4
+            ann > HISTORY 1 BEFORE 0RIGIN00-6
             ann < 213-0rigin00-5 {ALL} ann Bob one
             ann < 213 1 messages
             ann > HISTORY bob
@@ -522,7 +522,7 @@ class RetryKeyTests(SynchronousTestCase):
         again = world.connect("ann")
         again.send(b"LOGIN ann secret-of-ann\n@!k SEND ann two\nHISTORY\n")
         received = again.received().decode()
-        self.assertIn("@!k 250 0rigin00-6 sent to ann", received)
+        self.assertIn("@!k 250 0rigin00-5 sent to ann", received)
         self.assertIn("213 2 messages", received)
 
     def test_used_for_another_command(self) -> None:
