@@ -1,5 +1,6 @@
 """chattwist.replication.keys: made once where all replicas are on one machine, and looked at before they are relied on."""
 
+import fcntl
 import os
 import shutil
 import stat
@@ -87,6 +88,19 @@ class MakeTests(KeysTestCase):
         said = [process.communicate()[0] for process in started]
         self.assertEqual([process.returncode for process in started], [0, 0, 0])
         self.assertEqual(len(set(said)), 1)
+
+    def test_waits_for_the_one_that_makes_them(self) -> None:
+        """Whoever finds another process making keys waits, and then takes what that one made."""
+        made = []
+
+        def wait(descriptor: int, operation: int) -> None:
+            made.append(authority := keys.Authority.new())
+            keys.save_authority(self.directory, authority)
+            keys.write(self.directory, keys.file_name(FIRST), authority.issue(FIRST))
+
+        self.patch(fcntl, "flock", wait)
+        loaded = keys.make_or_load(self.directory, DEFAULT, FIRST)
+        self.assertEqual([authority.certificate for authority in made], [loaded.authority])
 
     def test_replica_added_later(self) -> None:
         """A replica that comes to the cluster file later gets its keys from the authority that is there."""
