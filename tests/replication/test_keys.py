@@ -27,7 +27,7 @@ print(certificate_pem(make_or_load(sys.argv[1], DEFAULT, DEFAULT.replicas[int(sy
 
 class KeysTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.directory = os.path.join(self.mktemp(), "keys")
+        self.directory = os.path.join(os.path.abspath(self.mktemp()), "keys")
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -80,7 +80,6 @@ class MakeTests(KeysTestCase):
         started = [
             subprocess.Popen([*command, str(rank)], cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for rank in range(3)
         ]
-        self.directory = os.path.abspath(self.directory)
         for process in started:
             assert process.stdin is not None
             process.stdin.write("\n")
