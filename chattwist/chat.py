@@ -41,6 +41,11 @@ class Account:
         return f"~{self.name}" if self.deleted else self.name
 
     @property
+    def is_renamed(self) -> bool:
+        """Whether another account has the name that it was registered under."""
+        return self.registered is not None and self.name != self.registered.name
+
+    @property
     def claim(self) -> Claim:
         """By which it claims its name; once it is registered."""
         assert self.registered is not None
@@ -64,6 +69,7 @@ class Chat:
         self.accounts: dict[str, Account] = {}
         self.names = Names()
         self.messages: dict[str, model.Sent] = {}
+        self.unconfirmed: set[str] = set()  # living accounts whose registration may not be committed
         self.latest = 0  # the largest stamp of any operation applied
         self.gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
@@ -105,9 +111,12 @@ class Chat:
             self._former.setdefault(fold(account.name), []).append(account.id)
         else:
             self._rename(self.names.add(operation.name, account.claim))
+            if not account.confirmed:
+                self.unconfirmed.add(account.id)
 
     def _confirmed(self, operation: model.Confirmed) -> None:
         account = self._account(operation.account)
+        self.unconfirmed.discard(account.id)
         if account.registered is None or account.deleted or account.confirmed:
             account.confirmed = True
             return
@@ -130,6 +139,7 @@ class Chat:
         if account.deleted:
             return
         account.deleted = True
+        self.unconfirmed.discard(account.id)
         if account.registered is not None:
             account.name = account.registered.name
             self._former.setdefault(fold(account.name), []).append(account.id)

@@ -69,6 +69,13 @@ class Grants:
         for again in self._ending.pop(session, ()):
             again()
 
+    def all_of(self, rank: int, logins: list[Login]) -> None:
+        """These are all sessions of a replica."""
+        there = {login.session for login in logins}
+        for login in self._roster.at(rank):
+            if login.session not in there:
+                self.left(login.account, login.session)
+
     def _tell(self, logins: Logins) -> None:
         for rank in self._view.members if self._view is not None else ():
             if rank != self._rank:

@@ -50,6 +50,9 @@ class Side(Protocol):
     def entered(self, view: View, logins: Sequence[Login]) -> None:
         """A view begins with these sessions."""
 
+    def connected(self, rank: int) -> None:
+        """Messages to another replica go out again; some that were sent before may be lost."""
+
     def deliver(self, rank: int, message: AnyMessage) -> None:
         """Another replica says something that is not for the core."""
 
@@ -80,6 +83,7 @@ class Member:
         self._busy = False
         self._done: Done | None = None
         self._full = errors.DiskFull("no room")
+        self._encoded: tuple[AnyMessage | None, bytes] = None, b""
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         self._effects: dict[type, Callable[[Any], object]] = {
@@ -113,6 +117,7 @@ class Member:
     def connected(self, rank: int) -> None:
         """See the channel's Listener."""
         self._feed(steps.Connected(rank))
+        self._side.connected(rank)
 
     def lost(self, rank: int) -> None:
         """See the channel's Listener."""
@@ -170,7 +175,9 @@ class Member:
 
     def send(self, rank: int, message: AnyMessage) -> None:
         """Send a message; what cannot be sent is lost, as if the connection broke a little later."""
-        self._channel.send(rank, encode(message))
+        if message is not self._encoded[0]:  # what goes to all is encoded once
+            self._encoded = message, encode(message)
+        self._channel.send(rank, self._encoded[1])
 
     def _finish(self, effect: steps.Finish) -> None:
         outcomes = {"": None, "full": self._full, "refused": errors.NotBegun(), "unknown": errors.Unsettled()}

@@ -23,10 +23,11 @@ from chattwist.replication import messages
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Enter, Login, State, View
-from chattwist.requests import AnyRequest, OwnAccount, check_name_is_free, registered_before
+from chattwist.requests import AnyRequest, Confirm, OwnAccount, check_name_is_free, registered_before
 from chattwist.roster import Roster
 from chattwist.router import Router
 
+DELETED = "this account was deleted"
 ELSEWHERE = "this account logged in elsewhere; this login is over"
 
 
@@ -68,7 +69,7 @@ class Replica:
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
         self._router = Router(
             self._rank, lambda: reactor.seconds(), cluster.timings, log, self._commits, self._grants, self._roster,
-            self._committed, self.member.send, self._unfit, crc32(stamps.origin.encode()) << 20,
+            self._committed, self.member.send, self._unfit, self._over, crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
         self._primary: int | None = None  # the port of the last one
         self._sessions = 0
@@ -77,7 +78,9 @@ class Replica:
         self._ticks.clock = reactor
         logins = Logins(reactor, now, chat, self._submit, self._enter, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
-        self.change_password, self.unregister = logins.change_password, logins.unregister
+        self.change_password = logins.change_password
+        self._unregister = logins.unregister
+        self._deleting: set[str] = set()  # accounts whose own session deletes them now
 
     def start(self, channel: Channel) -> None:
         """Look for the others through ``channel``, which tells ``member`` what it hears."""
@@ -105,6 +108,18 @@ class Replica:
         """See Backend."""
         operation = self.chat.done_before(owner, key, self._now())
         return None if operation is None else self._committed(operation)
+
+    def unregister(self, account: Account, address: str, password: str, key: str, done: Done) -> None:
+        """See Backend."""
+
+        def ended(result: Committed | errors.ChatError) -> None:
+            self._deleting.discard(account.id)
+            done(result)
+            if account.deleted:  # if it was not told so
+                self._online.end(account.id, DELETED)
+
+        self._deleting.add(account.id)
+        self._unregister(account, address, password, key, ended)
 
     def logout(self, session: Session, account: Account) -> None:
         """See Backend."""
@@ -185,8 +200,9 @@ class Replica:
             case model.Sent():
                 self._push(operation)
             case model.Unregistered():
-                self._reactor.callLater(0, self._online.end, operation.account, "this account was deleted")
                 self._roster.leave(operation.account)
+                if operation.account not in self._deleting:
+                    self._reactor.callLater(0, self._online.end, operation.account, DELETED)
             case model.Deleted():
                 for message_id in operation.messages:
                     self._log.forget_text(message_id)
@@ -217,6 +233,20 @@ class Replica:
         else:
             self.log.info("in no view now")
         self._router.role(role, view)
+        if role == "primary":
+            for account in list(self.chat.unconfirmed):  # their own primary was lost between the two operations (R19)
+                if not self.chat.accounts[account].is_renamed:
+                    self._router.submit(Confirm(account), "", lambda result: None)
+
+    def connected(self, rank: int) -> None:
+        """See Side."""
+        view = self._router.view
+        if view is not None and view.primary == rank:
+            self.member.send(rank, messages.Here(self._online.logins))
+
+    def _over(self, account: str, session: str) -> None:
+        if self._online.id(account) == session:
+            self._online.end(account, ELSEWHERE)
 
     def _tell_primary(self, view: View) -> None:
         ports = [address.port for address in self._cluster.ranked]

@@ -27,6 +27,10 @@ class Roster:
         """The session of an account."""
         return self._logins.get(account)
 
+    def at(self, rank: int) -> list[Login]:
+        """The sessions at one replica."""
+        return [login for login in self._logins.values() if login.rank == rank]
+
     def enter(self, login: Login) -> None:
         """The account has this session now."""
         if login.account not in self._logins:

@@ -47,15 +47,17 @@ class Router:
     def __init__(
         self, rank: int, seconds: Callable[[], float], timings: Timings, log: Log, commits: Commits, grants: Grants,
         roster: Roster, result: Callable[[model.AnyOperation], Committed], send: Callable[[int, AnyMessage], None],
-        unfit: Callable[[], errors.ChatError | None], first: int,
+        unfit: Callable[[], errors.ChatError | None], over: Callable[[str, str], None], first: int,
     ) -> None:  # fmt: skip
         """``unfit`` gives the reason why this replica cannot take part at all, if there is one.
+
+        ``over(account, session)`` is told of a session that the primary does not know.
 
         Errands are numbered from ``first``, another at each start: an answer to the process before must find nobody.
         """
         self._rank, self._seconds, self._timings, self._log = rank, seconds, timings, log
         self._commits, self._grants, self._roster, self._send = commits, grants, roster, send
-        self._result, self._unfit = result, unfit
+        self._result, self._unfit, self._over = result, unfit, over
         self._role = ""
         self.view: View | None = None
         self._since = seconds()  # when the role began
@@ -88,7 +90,7 @@ class Router:
         self._refusal = error
         held, self._held = self._held, []
         for errand in held:
-            errand.done(error)
+            self._route(errand)
 
     def when_settled(self, done: Callable[[], None]) -> None:
         """Call ``done`` once all errands are done; at once if there are none. Ask once."""
@@ -111,7 +113,7 @@ class Router:
 
     def _route(self, errand: Errand) -> None:
         if self._refusal is not None:
-            errand.done(self._refusal)
+            errand.done(self._refusal if errand.tag == HERE else errors.NotBegun())
         elif self._role == "primary":
             self._lead(errand)
         elif self._role == "follower" and self.view is not None:
@@ -204,12 +206,21 @@ class Router:
                 self._settle(message.number, self._committed(message))
             case messages.Entered():
                 self._settle(message.number, message.login)
+            case messages.Here():
+                self._grants.all_of(rank, message.logins)
+            case messages.Again():
+                errand = self._sent.pop(message.number, None)
+                if errand is not None:
+                    errand.until = self._seconds() + self._timings.patience
+                    self._held.append(errand)
             case messages.Failure():
                 self._settle(message.number, errors.chat_error(message.code, message.text))
 
     def _answer_to(self, rank: int, number: int) -> Done:
-        def done(result: Committed | messages.Login | errors.ChatError) -> None:
-            if isinstance(result, errors.ChatError):
+        def done(result: Committed | messages.Login | errors.ChatError | errors.NotBegun) -> None:
+            if isinstance(result, errors.NotBegun):
+                self._send(rank, messages.Again(number))
+            elif isinstance(result, errors.ChatError):
                 self._send(rank, messages.Failure(number, result.code, result.text))
             elif isinstance(result, Committed):
                 self._send(rank, messages.Result(number, result.operation.id, result.replicas, result.pushed))
@@ -227,8 +238,11 @@ class Router:
 
     def _settle(self, number: int, result: object) -> None:
         errand = self._sent.pop(number, None)
-        if errand is not None:
-            errand.done(result)
+        if errand is None:
+            return
+        errand.done(result)
+        if isinstance(result, errors.LoginFirst) and isinstance(errand.what, OwnAccount):
+            self._over(errand.what.account, errand.session)
 
     # -- the role changes, and time passes
 

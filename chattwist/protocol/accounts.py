@@ -53,8 +53,9 @@ def _welcome(call: "Call", account: Account) -> None:
 
 def _renamed(account: Account) -> str:
     """What to tell an account that lost its name to an earlier one, on the other side of a cut."""
-    asked = account.registered.name if account.registered else account.name
-    return "" if account.name == asked else f"; you are {account.name} now, an earlier account is {asked}"
+    if account.registered is None or not account.is_renamed:
+        return ""
+    return f"; you are {account.name} now, an earlier account is {account.registered.name}"
 
 
 def login(call: "Call") -> None:

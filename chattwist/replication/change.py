@@ -11,7 +11,7 @@ import attrs
 from chattwist.cluster import Timings
 from chattwist.replication.catchup import Catchup
 from chattwist.replication.contact import Contact
-from chattwist.replication.election import Known, holds_all, is_majority, majority_remembers
+from chattwist.replication.election import Known, holds_all, is_majority, majority_remembers, newest
 from chattwist.replication.messages import (
     Epoch,
     Fill,
@@ -56,7 +56,9 @@ class Changes:
         self._size, self._majority, self._logins = size, majority, logins
         self.change: Change | None = None
         self.begun = own.now  # when this replica, or the process, began to look for others
+        self._said = False  # that it waits
         self.forced = False  # the view may lack what was acknowledged (R16)
+        self._lacking: Epoch | None = None  # the coming view's, if not all that it was filled with could be kept
         self._followed: tuple[int, float] | None = (
             None  # the candidate that was promised to, and until when it is waited for
         )
@@ -104,7 +106,15 @@ class Changes:
         first = all(one.view is None for one in known.values()) and self._nobody_else(known)
         waited = self._own.now - self._own.incomplete_since >= self._timings.last_view
         self.forced = waited and not (safe or first)
+        self._say_that_it_waits(safe or first or waited, known)
         return safe or first or waited
+
+    def _say_that_it_waits(self, may: bool, known: Mapping[int, Known]) -> None:
+        if not may and not self._said and newest(known) is not None:
+            wait = f"up to {self._timings.last_view:g} s"
+            text = f"waiting {wait} for the others of the last view: what was acknowledged may be with them only"
+            self._own.effects.append(Say(text))
+        self._said = not may
 
     def _nobody_else(self, known: Mapping[int, Known]) -> bool:
         """At a cluster's first start: all are here, or no process is where the others will be."""
@@ -243,8 +253,14 @@ class Changes:
 
     def fill(self, rank: int, message: Fill) -> None:
         """Take in what was lacking."""
-        if message.epoch == self._own.promised:
-            self._own.store(message.operations, lambda durable: None)
+        if message.epoch != self._own.promised:
+            return
+
+        def stored(durable: bool) -> None:
+            if not durable or not all(self._own.log.get(operation.id) for operation in message.operations):
+                self._lacking = message.epoch
+
+        self._own.store(message.operations, stored)
 
     def install(self, rank: int, message: Install) -> None:
         """Enter the view that this replica promised to."""
@@ -258,7 +274,7 @@ class Changes:
         own = self._own
 
         def saved(durable: bool) -> None:
-            if not durable or own.promised != view.epoch:
+            if not durable or own.promised != view.epoch or self._lacking == view.epoch:
                 return
             own.installed, own.current, own.serving = view, True, False
             self._contact.note_members(view.members)

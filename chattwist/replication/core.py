@@ -131,7 +131,7 @@ class Core:
 
     def _connected(self, event: steps.Connected) -> None:
         self.contact.connected(event.rank)
-        self.own.send(event.rank, self._present())
+        self.own.send(event.rank, self._with_clock(self._present()))
         view = self.own.view
         if view is not None and view.primary == event.rank:
             self.rounds.acknowledge_again()
@@ -270,10 +270,13 @@ class Core:
             for peer in self.contact.peers.values():  # what was caught up with may have gone on since
                 peer.pulled = peer.pulled and self._shares(peer.rank)
         self._beat = present
-        beat = msgspec.structs.replace(present, wall=self._wall())
+        beat = self._with_clock(present)
         for peer in self.contact.peers.values():
             if peer.up:
                 self.own.send(peer.rank, beat)
+
+    def _with_clock(self, beat: Heartbeat) -> Heartbeat:
+        return msgspec.structs.replace(beat, wall=self._wall())
 
     def _shares(self, rank: int) -> bool:
         return self.own.view is not None and rank in self.own.view.members

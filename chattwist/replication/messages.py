@@ -210,6 +210,18 @@ class End(Message, frozen=True, tag="end"):
     text: str
 
 
+class Again(Message, frozen=True, tag="again"):
+    """A forwarded request or login was not begun, since the sender is stopping: it is for the next primary."""
+
+    number: int
+
+
+class Here(Message, frozen=True, tag="here"):
+    """All sessions of the sender, to the primary, over a new connection: the end of one may have been lost with the old."""
+
+    logins: list[Login]
+
+
 class Logins(Message, frozen=True, tag="logins"):
     """Sessions that were granted, and accounts that have none any more: what all members know."""
 
@@ -219,7 +231,7 @@ class Logins(Message, frozen=True, tag="logins"):
 
 AnyMessage: TypeAlias = (
     Heartbeat | Prepare | Promise | Refusal | Pull | Pulled | Fill | Install | Installed | Serving | Append | Ack | Unfit
-    | TakeOver | Forward | Result | Failure | Enter | Entered | Leave | End | Logins
+    | TakeOver | Forward | Result | Failure | Enter | Entered | Leave | End | Again | Here | Logins
 )  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

@@ -135,7 +135,7 @@ class Own:
         if isinstance(write.what, State):
             self.state = write.what
             return
-        self._full_for = 0.0
+        self._full_for = self.full_until = 0.0
         for operation in write.fresh:
             self.log.add(operation)
         self.effects.append(Apply(write.fresh, write.tags if len(write.fresh) == len(write.what) else ()))

@@ -49,9 +49,10 @@ class Rounds:
         assert self.round is None
         self._number += 1
         self.round = Round(view.epoch, self._number, set(view.members), self._own.now)
+        append = Append(view.epoch, self._number, list(operations), list(tags))
         for rank in view.members:
             if rank != self._own.rank:
-                self._own.send(rank, Append(view.epoch, self._number, list(operations), list(tags)))
+                self._own.send(rank, append)
         alone = len(view.members) == 1
         self._own.store(operations, lambda durable: self._written(durable, alone), tags)
 
