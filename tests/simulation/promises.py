@@ -1,0 +1,254 @@
+"""What is promised, held against what clients were told and what all replicas show once everything is whole again."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from chattwist import model
+from chattwist.chat import Account, Chat
+from chattwist.names import fold
+from tests.simulation.user import Attempt, Mailbox, Sitting
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_ON = re.compile(r", on (\d+) replicas")
+Broken = Iterator[tuple[str, str]]
+
+
+def check_answer(world: "World", attempt: Attempt) -> None:
+    """A yes was given just now: so many disks hold it, and a repetition is told what the first was told."""
+    truth, reply = world.truth, attempt.answers[-1]
+    match = _ON.search(reply.text)
+    if attempt.verb != "SEND" or match is None:
+        return
+    message, told = reply.text.split()[0], int(match[1])
+    lost = any(at >= reply.when for times in truth.lost for at in times)
+    if truth.holders(message) < told and not lost and message not in truth.forgotten:
+        truth.violated("an answer is on the disks that it names", f"{reply.text}: {truth.holders(message)}")
+    if world.majority and 2 * told <= len(world.machines):
+        truth.violated("a majority holds what is acknowledged", reply.text)
+    assert attempt.done is not None
+    first = attempt.done
+    if first.text.split()[0] != message and not truth.may_lack(reply.view, first.view, first.when):
+        truth.violated("a repetition gets the first answer", f"{attempt.key}: {first.text}, then {reply.text}")
+
+
+def check_all(world: "World") -> None:
+    """All that can be said at the end."""
+    whole = [machine.replica.chat for machine in world.machines]
+    for promise, what in [
+        *_equal(whole), *_sends(world, whole[0]), *_deletions(world, whole[0]), *_accounts(world, whole[0]),
+        *_names(world, whole[0]), *_unread(world, whole[0]), *_sessions(world), *_online(world), *_bounded(world),
+    ]:  # fmt: skip
+        world.truth.violated(promise, what)
+
+
+def shown_by(chat: Chat) -> dict[str, object]:
+    """All that clients can see of a chat, and who may log in."""
+    return {
+        "accounts": sorted((one.id, one.name, one.deleted, one.confirmed) for one in chat.accounts.values()),
+        "passwords": sorted((one.id, one.password) for one in chat.accounts.values() if not one.deleted),
+        "messages": sorted((one.id, one.at, one.sender, one.recipient, one.text) for one in chat.messages.values()),
+        "unread": sorted((one.id, sorted(one.unread)) for one in chat.accounts.values()),
+        "lists": sorted((one.id, [message.id for message in one.messages]) for one in chat.accounts.values()),
+        "names": chat.names.page("", "", 1000),
+    }
+
+
+def _equal(chats: list[Chat]) -> Broken:
+    first = shown_by(chats[0])
+    for rank, chat in enumerate(chats[1:], 1):
+        other = shown_by(chat)
+        for what, here in first.items():
+            if other[what] != here:
+                yield "all replicas show the same", f"{what} of 0 and {rank}: {difference(here, other[what])}"
+
+
+def difference(one: Any, other: Any) -> str:
+    """What two lists do not have in common, or the two."""
+    left = [item for item in one if item not in other][:2]
+    right = [item for item in other if item not in one][:2]
+    return f"{left} against {right}"
+
+
+# -- messages
+
+
+def _ids(world: "World") -> dict[str, list[str]]:
+    """Text → all messages that were ever on a disk with it."""
+    found: dict[str, list[str]] = {}
+    for operation in world.truth.operations.values():
+        if isinstance(operation, model.Sent):
+            found.setdefault(operation.text, []).append(operation.id)
+    return found
+
+
+def _sends(world: "World", chat: Chat) -> Broken:
+    present = Counter(message.text for message in chat.messages.values())
+    ids = _ids(world)
+    excused = world.deleting | world.truth.forgotten
+    for attempt in world.attempts:
+        if attempt.verb != "SEND":
+            continue
+        if present[attempt.text] > 1:
+            yield "one message a retry key", f"{attempt.key}: {present[attempt.text]} of {ids[attempt.text]}"
+        known = ids.get(attempt.text, [])
+        if attempt.done is not None and not present[attempt.text] and excused.isdisjoint(known):
+            if not _nobodys(world, chat, known):
+                yield "what is acknowledged stays", f"{attempt.line}: {attempt.done.text}; {known}"
+
+
+def _nobodys(world: "World", chat: Chat, ids: list[str]) -> bool:
+    """Whether it was sent between two accounts that are deleted."""
+    for message_id in ids:
+        message = world.truth.operations[message_id]
+        assert isinstance(message, model.Sent)
+        if all(chat.accounts[account].deleted for account in (message.sender, message.recipient)):
+            return True
+    return False
+
+
+def _deletions(world: "World", chat: Chat) -> Broken:
+    texts = {message.text for message in chat.messages.values()}
+    made: dict[str, list[str]] = {}
+    for operation in world.truth.operations.values():
+        if isinstance(operation, model.Deleted):
+            for message_id in operation.messages:
+                made.setdefault(message_id, []).append(operation.id)
+    for attempt in world.attempts:
+        if attempt.verb != "DELETE" or attempt.done is None or world.truth.forgotten.issuperset(made[attempt.rest]):
+            continue
+        message = world.truth.operations.get(attempt.rest)
+        if attempt.rest in chat.messages:
+            yield "what is deleted stays deleted", f"{attempt.line}: {attempt.done.text}"
+        elif isinstance(message, model.Sent) and message.text and message.text in texts:
+            yield "what is deleted stays deleted", f"a copy of {message}"
+
+
+def _unread(world: "World", chat: Chat) -> Broken:
+    owners = _owners(world)
+    for message in chat.messages.values():
+        recipient = chat.accounts[message.recipient]
+        mailbox = owners.get(_owner(recipient))
+        if mailbox is None or recipient.deleted or message.id in recipient.unread or message.id in mailbox.shown:
+            continue
+        if not mailbox.shown.intersection(_ids(world)[message.text]):
+            yield "no unread message is hidden", f"{message} was never shown to {mailbox.owner}"
+
+
+# -- accounts
+
+
+def _owners(world: "World") -> dict[str, Mailbox]:
+    return {user.name: user.mailbox for user in world.users}
+
+
+def _owner(account: Account) -> str:
+    """The user that chose its password, which says so."""
+    return [*account.password.split("-"), ""][1]
+
+
+def _accounts(world: "World", chat: Chat) -> Broken:
+    by_key = {one.registered.key: one for one in chat.accounts.values() if one.registered is not None}
+    for attempt in world.attempts:
+        made = [one.id for one in world.truth.operations.values() if getattr(one, "key", "") == attempt.key]
+        if attempt.done is None or world.truth.forgotten.issuperset(made):
+            continue
+        if attempt.verb == "REGISTER" and attempt.key not in by_key:
+            yield "what is acknowledged stays", attempt.line
+        if attempt.verb == "UNREGISTER" and attempt.done.code == 250:
+            if not all(chat.accounts[chat_id].deleted for chat_id in _accounts_of(world, chat, attempt.mailbox)):
+                yield "what is deleted stays deleted", attempt.line
+    yield from _passwords(world, chat)
+
+
+def _accounts_of(world: "World", chat: Chat, mailbox: Mailbox) -> list[str]:
+    mine = [one for one in world.attempts if one.mailbox is mailbox and one.verb == "REGISTER" and one.done]
+    keys = {attempt.key for attempt in mine}
+    return [one.id for one in chat.accounts.values() if one.registered is not None and one.registered.key in keys]
+
+
+def _passwords(world: "World", chat: Chat) -> Broken:
+    changes: dict[str, list[Attempt]] = {}
+    for attempt in world.attempts:
+        if attempt.verb == "PASSWD":
+            changes.setdefault(attempt.mailbox.owner, []).append(attempt)
+    for attempts in changes.values():
+        (one, *more) = attempts
+        made = [op.id for op in world.truth.operations.values() if getattr(op, "key", "") == one.key]
+        if more or one.done is None or world.truth.forgotten.issuperset(made):
+            continue
+        new = one.rest.split()[1]
+        for account in map(chat.accounts.__getitem__, _accounts_of(world, chat, one.mailbox)):
+            if not account.deleted and not account.password.endswith(f":{new}"):
+                yield "what is acknowledged stays", f"{one.line}; it is {account.password}"
+
+
+def _names(world: "World", chat: Chat) -> Broken:
+    """Who was told yes has the name, unless somebody was told so in a part that was cut off."""
+    told = {one.key: one for one in world.attempts if one.verb == "REGISTER" and one.done is not None}
+    claims: dict[str, list[Account]] = {}
+    for account in chat.accounts.values():
+        if account.registered is not None and not account.deleted:
+            claims.setdefault(fold(account.registered.name), []).append(account)
+    for name, accounts in claims.items():
+        sure = [one for one in accounts if one.registered is not None and one.registered.key in told]
+        holder = chat.account(name)
+        if sure and holder is not None and holder not in sure:
+            yield "nobody who was told yes is renamed for one that was not", f"{holder} has the name of {sure}"
+        attempts = sorted((told[one.registered.key] for one in sure if one.registered), key=_when)
+        for earlier, later in zip(attempts, attempts[1:], strict=False):
+            assert earlier.done is not None and later.done is not None
+            if not world.truth.may_lack(later.done.view, earlier.done.view, earlier.done.when):
+                yield "one account a name", f"{earlier.line} at {_when(earlier)} and {later.line} at {_when(later)}"
+
+
+def _when(attempt: Attempt) -> float:
+    assert attempt.done is not None
+    return attempt.done.when
+
+
+# -- sessions
+
+
+def _sessions(world: "World") -> Broken:
+    """Nobody acts in a session after another of the account was granted, while that one lives."""
+    for attempt in world.attempts:
+        if attempt.done is None or len(attempt.tries) != 1 or attempt.verb not in ("SEND", "DELETE", "PASSWD"):
+            continue
+        (sent, sitting), done = attempt.tries[0], attempt.done
+        if sitting is None:
+            continue
+        for other in world.sittings:
+            if other.mailbox is not sitting.mailbox or other is sitting or not _outlives(other, sitting, sent, done.when):
+                continue
+            if not world.truth.may_lack(done.view, other.granted.view, other.granted.when):
+                where = f"{done.view}, after a login in {other.granted.view} at {other.granted.when:.3f}"
+                yield "one session an account", f"{attempt.line} sent at {sent:.3f} was done in {where}"
+
+
+def _outlives(other: Sitting, sitting: Sitting, sent: float, done: float) -> bool:
+    """Whether it was granted later, before the command was sent, and lived until that was done."""
+    began_later = other.asked > sitting.granted.when and other.granted.when < sent
+    return began_later and other.over > done
+
+
+def _online(world: "World") -> Broken:
+    """WHO shows those who are logged in."""
+    here = {account for machine in world.machines for account in machine.replica._online.sessions}
+    for machine in world.machines:
+        shown = {account.id for account in machine.replica.online("", 1000)[0]}
+        if shown != here:
+            yield "WHO shows who is logged in", f"at {machine.rank}: {sorted(shown ^ here)}"
+
+
+def _bounded(world: "World") -> Broken:
+    """Nothing is kept of what is done with."""
+    for machine in world.machines:
+        router, own = machine.replica._router, machine.replica.core.own
+        kept = {"sent": router._sent, "held": router._held, "writes": own._writes, "ending": machine.replica._grants._ending}
+        left = {name: len(what) for name, what in kept.items() if what}
+        if left:
+            yield "nothing is kept of what is done with", f"at {machine.rank}: {left}"

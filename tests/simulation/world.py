@@ -1,0 +1,220 @@
+"""A whole cluster with its users, from the first start to the time when everything is whole again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from twisted.logger import globalLogPublisher
+
+from chattwist.cluster import Address, Cluster, Limits, Timings
+from chattwist.replication.messages import View
+from tests.simulation.faults import LASTS, Fault, Faults, draw
+from tests.simulation.machine import Machine
+from tests.simulation.network import Network
+from tests.simulation.promises import check_all, check_answer
+from tests.simulation.timeline import Timeline
+from tests.simulation.truth import Truth, Violation
+from tests.simulation.user import Attempt, Mailbox, Sitting, User
+from tests.simulation.wire import Wire
+
+TIMINGS = Timings(heartbeat=0.25, silence=1.0, alone=1.5, last_view=6.0, hold_down=1.0, patience=3.0)
+BUSY = LASTS + 4  # seconds until everything is healed
+SETTLE = 3 + 10 * TIMINGS.silence + 12 * TIMINGS.hold_down + TIMINGS.last_view  # until all is well again, at most
+QUIET = 2.5  # seconds in which nothing may change any more
+TOGETHER = 5 * TIMINGS.silence  # how long two that reach each other may both lead
+LOOK = 0.25  # seconds from one look at all replicas to the next
+PEOPLE = 5
+
+
+class World:
+    """One run; ``violations`` says what went wrong in it, ``trace`` what happened, if that is asked for."""
+
+    def __init__(
+        self, seed: str, *, majority: bool = False, size: int = 3, faults: Sequence[Fault] | None = None,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
+        mode: Any = "majority" if majority else "available"
+        self.seed, self.majority = seed, majority
+        self.faults = draw(seed, size) if faults is None else list(faults)
+        self.timeline = Timeline()
+        self.truth = Truth(self.timeline, size, majority, TIMINGS.last_view)
+        addresses = tuple(Address("127.0.0.1", 5001 + rank) for rank in range(size))
+        self.cluster = Cluster(addresses, mode=mode, timings=TIMINGS, limits=Limits(bcrypt_cost=4))
+        self.machines = [Machine(self.timeline, self.truth, self.cluster, rank, seed) for rank in range(size)]
+        self.network = Network(self.timeline, self.machines, seed)  # type: ignore[arg-type]  # machines are Hosts
+        self.attempts: list[Attempt] = []
+        self.sittings: list[Sitting] = []
+        self.deleting: set[str] = set()
+        self.wires: list[tuple[Machine, Wire]] = []
+        self.settled_after = 0.0
+        self._trace = trace
+        self._together: dict[tuple[int, int], float] = {}
+        self.users = list(self._people(Random(f"{seed}-people")))
+        for machine in self.machines:
+            machine.network = self.network
+            machine.ended = self._ended(machine)
+            machine.start(machine.random.choice([0.0, machine.random.random() * 3]))
+
+    def _people(self, random: Random) -> Iterator[User]:
+        names = ["ann", "bob", "Cyd", "dee", "eve", "fay"][: random.randint(3, PEOPLE)]
+        mailboxes = [Mailbox(name, name, f"secret-{name}", passwords=[f"secret-{name}"]) for name in names]
+        owners = list(zip(names, mailboxes, strict=True))
+        if random.random() < 0.5:  # somebody else wants the same name
+            mailboxes.append(Mailbox("gus", names[0].upper(), "secret-gus", passwords=["secret-gus"]))
+            owners.append(("gus", mailboxes[-1]))
+        owners += [(f"{box.owner}2", box) for box in mailboxes[:2]]  # on two devices
+        for name, mailbox in owners:
+            yield User(
+                self.timeline, Random(f"{self.seed}-user-{name}"), name, mailbox, mailboxes, len(self.machines),
+                self._dial, self._record, self.truth.violated, self.deleting, lambda attempt: check_answer(self, attempt),
+            )  # fmt: skip
+
+    def _record(self, what: Attempt | Sitting) -> None:
+        if isinstance(what, Attempt):
+            self.attempts.append(what)
+        else:
+            self.sittings.append(what)
+        self.note(f"user  {what}")
+
+    # -- running
+
+    def run(self) -> list[Violation]:
+        """Live through all of it."""
+        faults = Faults(self)
+        faults.plan(self.faults)
+        self.timeline.after(LOOK, self._look)
+        with instant_passwords(), told_of_bugs(self.truth):
+            self.timeline.run(BUSY)
+            self.note("healed")
+            faults.heal()
+            for user in self.users:
+                user.finishing = True
+            if self._settle():
+                self._stay_quiet()
+                check_all(self)
+        return self.truth.violations
+
+    def _settle(self) -> bool:
+        while self.timeline.now < BUSY + SETTLE:
+            self.timeline.run(self.timeline.now + LOOK)
+            if self.is_well() and all(user.idle for user in self.users):
+                self.settled_after = self.timeline.now - BUSY
+                return True
+        waiting = [attempt.line for user in self.users for attempt in user.pending]
+        views = [(machine.view, machine.runs and machine.replica.core.own.leads) for machine in self.machines]
+        self.truth.violated("all is well some time after healing", f"views {views}, unanswered {waiting}")
+        return False
+
+    def _stay_quiet(self) -> None:
+        before = self.truth.changes
+        self.timeline.run(self.timeline.now + QUIET)
+        if self.truth.changes != before or not self.is_well():
+            self.truth.violated("quiet after healing", f"{self.truth.changes - before} changes of view")
+
+    def is_well(self) -> bool:
+        """Whether the lowest replica leads, all are in its view, and all hold the same."""
+        first = self.machines[0]
+        if not first.runs or not first.replica.core.own.leads or first.view is None:
+            return False
+        vector = first.replica.core.own.log.vector
+        for machine in self.machines:
+            own = machine.replica.core.own if machine.runs else None
+            if own is None or not own.serving or own.view != first.view or own.log.vector != vector:
+                return False
+        return len(first.view.members) == len(self.machines)
+
+    def _look(self) -> None:
+        """No two lead that reach each other."""
+        self.timeline.after(LOOK, self._look)
+        now = self.timeline.now
+        leaders = [rank for rank in self.truth.leading if self.machines[rank].runs]
+        both = {(a, b) for a in leaders for b in leaders if a < b and b in self._reached(a)}
+        self._together = {pair: self._together.get(pair, now) for pair in both}
+        for pair, since in self._together.items():
+            if now - since > TOGETHER:
+                self.truth.violated("one primary among those that reach each other", f"{pair} since {since:.2f}")
+                self._together[pair] = now + 1000
+
+    def _reached(self, rank: int) -> set[int]:
+        """The replicas that it reaches both ways, perhaps through others."""
+        reached, fresh = {rank}, [rank]
+        while fresh:
+            one = fresh.pop()
+            for machine in self.machines:
+                other = machine.rank
+                if other not in reached and machine.runs and self._is_near(one, other):
+                    reached.add(other)
+                    fresh.append(other)
+        return reached
+
+    def _is_near(self, one: int, other: int) -> bool:
+        return self.network.is_open(one, other) and self.network.is_open(other, one)
+
+    # -- clients
+
+    def _dial(self, user: User, rank: int) -> Wire | None:
+        machine = self.machines[rank]
+        if machine.process is None:
+            return None
+        mailbox = user.mailbox
+        wire = Wire(
+            machine.process, machine.clients, self._view_of(machine), user.random,
+            mailbox.shown.update, lambda: user.news() if user.wire is wire else None,
+        )  # fmt: skip
+        self.wires = [(one, other) for one, other in self.wires if other.open]
+        self.wires.append((machine, wire))
+        return wire
+
+    def _view_of(self, machine: Machine) -> Callable[[], View | None]:
+        own = machine.replica.core.own
+        return lambda: own.view
+
+    def _ended(self, machine: Machine) -> Callable[[], None]:
+        def ended() -> None:
+            for one, wire in self.wires:
+                if one is machine and not machine.silent:
+                    self.timeline.after(machine.random.random() * 0.01, wire.broken)
+
+        return ended
+
+    # -- telling
+
+    def note(self, text: str) -> None:
+        """For the trace."""
+        if self._trace is not None:
+            self._trace(f"{self.timeline.now:8.3f} {text}")
+
+
+@contextmanager
+def instant_passwords() -> Iterator[None]:
+    """Hashes that cost nothing; each is different, as bcrypt's are."""
+    salts = count(1)
+
+    def hash_password(password: str, cost: int) -> str:
+        return f"{next(salts)}:{password}"
+
+    def is_right(password: str, hashed: str) -> bool:
+        return hashed.partition(":")[2] == password
+
+    with patch("chattwist.logins.hash_password", hash_password), patch("chattwist.logins.is_right", is_right):
+        yield
+
+
+@contextmanager
+def told_of_bugs(truth: Truth) -> Iterator[None]:
+    """Whatever is logged with a traceback is a bug."""
+
+    def observe(event: Any) -> None:
+        failure = event.get("log_failure")
+        if failure is not None:
+            lines = failure.getTraceback().strip().splitlines()
+            truth.violated("no errors inside", " | ".join(line.strip() for line in lines[-5:]))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield
+    finally:
+        globalLogPublisher.removeObserver(observe)
