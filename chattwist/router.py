@@ -282,9 +282,11 @@ class Router:
             elif errand.repeatable:
                 self._route(errand)
             else:
-                errand.done(self._unknown())
+                errand.done(self._unknown(errand))
 
-    def _unknown(self) -> errors.ChatError:
+    def _unknown(self, errand: Errand) -> errors.ChatError:
+        if isinstance(errand.what, Enter):
+            return self._no_primary()
         return errors.OutcomeUnknown(
             "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
         )
@@ -296,5 +298,6 @@ class Router:
         self._held = [errand for errand in self._held if now < errand.until]
         for errand in late:
             errand.done(self._no_primary())
-        for number in [number for number, errand in self._sent.items() if now >= errand.until]:
-            self._settle(number, self._unknown())
+        for number, errand in list(self._sent.items()):
+            if now >= errand.until:
+                self._settle(number, self._unknown(errand))

@@ -163,13 +163,13 @@ class ChatTests(SynchronousTestCase):
         self.assertEqual(chat._keys, {})
 
     def test_a_retry_key_used_again_after_a_day(self) -> None:
-        """It names another message then, also for a replica that loads both; within the day the first one counts."""
+        """It names another message then, also for a replica that loads both; within the day the last one counts."""
         day = KEY_LIFETIME
         chat = two_accounts()
         for n, at in ((1, 10), (2, 20 + day), (3, 30 + day)):
             chat.apply(model.Sent(f"m-{n}", at, "a-1", "b-1", "hi", "key"))
-        self.assertEqual(list(chat.messages), ["m-1", "m-2"])
-        first = chat.done_before("a-1", "key", 40 + day)
-        self.assertEqual(first and first.id, "m-2")
+        self.assertEqual(list(chat.messages), ["m-1", "m-3"])
+        last = chat.done_before("a-1", "key", 40 + day)
+        self.assertEqual(last and last.id, "m-3")
         chat.forget_keys(40 + day)
-        self.assertEqual(chat.done_before("a-1", "key", 40 + day), first)
+        self.assertEqual(chat.done_before("a-1", "key", 40 + day), last)

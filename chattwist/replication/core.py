@@ -81,6 +81,7 @@ class Core:
             self._stand_again = now + self._timings.heartbeat / TICKS * (1 + self.own.rank)
         self._consider()
         self._show_role()
+        self._end_round()
         self._say_how_it_is()
         effects, self.own.effects = self.own.effects, []
         return effects
@@ -151,6 +152,9 @@ class Core:
         mine = self.own.state.view
         if beat.view is not None and mine is not None and beat.view.epoch > mine.epoch:
             self.own.incomplete()  # others went on without this replica
+        view = self.own.view
+        if beat.view is not None and view is not None and view.primary == rank and beat.view.epoch > view.epoch:
+            self.own.leave()
 
     def _refused(self, rank: int, message: messages.Refusal) -> None:
         self.changes.refused(rank, message)
@@ -173,7 +177,6 @@ class Core:
 
     def _consider(self) -> None:
         """Keep the view as it should be, or look for a primary."""
-        self.rounds.completed_by_view() if self.own.serving else self.rounds.give_up()
         self._catch_up()
         if self.own.leads and not self.own.fit(self._timings.silence):
             self._step_down()
@@ -186,6 +189,13 @@ class Core:
             self._leaderless = self.own.now
         elif self._should_stand():
             self.changes.stand(peer.rank for peer in self.contact.two_way() if peer.beat and peer.beat.fit)
+
+    def _end_round(self) -> None:
+        """A round that was begun in an earlier view; after the role is shown, by which its result is told."""
+        if self.own.serving and self.own.view is not None:
+            self.rounds.completed_by_view()
+        else:
+            self.rounds.give_up()
 
     def _step_down(self) -> None:
         """This disk takes nothing: another has to lead, if there is one (R9)."""
@@ -223,7 +233,8 @@ class Core:
         if not peer.beat.fit or peer.slow:
             return False
         if peer.rank in view.members:
-            return not peer.broken
+            left = peer.beat.view is not None and peer.beat.view.epoch > view.epoch
+            return not peer.broken and not left
         leads_itself = peer.beat.primary == peer.rank and peer.rank < self.own.rank
         return peer.pulled and peer.given and not leads_itself
 

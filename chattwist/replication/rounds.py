@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import attrs
 
 from chattwist import model
-from chattwist.replication.messages import Ack, Append, Epoch, Refusal, Unfit
+from chattwist.replication.messages import NEVER, Ack, Append, Epoch, Refusal, Unfit, View
 from chattwist.replication.own import Own, Tags
 from chattwist.replication.steps import Finish
 
@@ -33,11 +33,12 @@ class Rounds:
         self._own = own
         self._patience = patience
         self.round: Round | None = None
-        self._number = 0
+        self._counted: tuple[Epoch, int] = NEVER, 0
 
-    def entered(self) -> None:
-        """A new view: its rounds are counted from 1."""
-        self._number = 0
+    def _number(self, view: View) -> int:
+        """The last round of the view that was begun or came; they are counted from 1."""
+        epoch, number = self._counted
+        return number if epoch == view.epoch else 0
 
     # -- the primary
 
@@ -47,9 +48,10 @@ class Rounds:
         if view is None or not self._own.leads:
             return self._finish("refused")
         assert self.round is None
-        self._number += 1
-        self.round = Round(view.epoch, self._number, set(view.members), self._own.now)
-        append = Append(view.epoch, self._number, list(operations), list(tags))
+        number = self._number(view) + 1
+        self._counted = view.epoch, number
+        self.round = Round(view.epoch, number, set(view.members), self._own.now)
+        append = Append(view.epoch, number, list(operations), list(tags))
         for rank in view.members:
             if rank != self._own.rank:
                 self._own.send(rank, append)
@@ -100,10 +102,10 @@ class Rounds:
     def append(self, rank: int, message: Append) -> None:
         """Hold it durably, apply it, then acknowledge."""
         view = self._own.view
-        if view is None or view.epoch != message.epoch or message.number > self._number + 1:
+        if view is None or view.epoch != message.epoch or message.number > self._number(view) + 1:
             self._own.send(rank, Refusal(self._own.promised))
             return
-        self._number = max(self._number, message.number)
+        self._counted = view.epoch, max(self._number(view), message.number)
 
         def stored(durable: bool) -> None:
             whole = durable and all(self._own.log.get(operation.id) for operation in message.operations)
@@ -115,5 +117,5 @@ class Rounds:
     def acknowledge_again(self) -> None:
         """The connection to the primary is new: what was acknowledged last may have been lost."""
         view = self._own.view
-        if view is not None and self._number:
-            self._own.store((), lambda _: self._own.send(view.primary, Ack(view.epoch, self._number)))
+        if view is not None and (number := self._number(view)):
+            self._own.store((), lambda _: self._own.send(view.primary, Ack(view.epoch, number)))

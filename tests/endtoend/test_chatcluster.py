@@ -205,12 +205,12 @@ class RunTests(ClusterTests):
         low, middle, high = self.ports
         data = os.path.join(self.folder, "chat-data", str(middle))
         os.makedirs(data)
-        with open(os.path.join(data, "journal-000001.jsonl"), "w") as file:
+        with open(os.path.join(data, "state.json"), "w") as file:
             file.write("damaged\n" * 9)
         self.launch("-n")
         for _ in range(2):
             shown = self.see(f"[{middle}] ended with status 1; started again in")
-            self.assertRegex(shown, rf"\[{middle}\] chatreplica: .*journal-000001.jsonl")
+            self.assertRegex(shown, rf"\[{middle}\] chatreplica: .*state.json")
         self.assertNotIn("Traceback", shown)
         self.assertEqual(set(self.replicas()) - {middle}, {low, high})
         self.cluster.terminate()

@@ -119,7 +119,7 @@ class ScriptingTests(SynchronousTestCase):
         """README's check of a copy counts its operations."""
         self.robot()
         self.backup()
-        self.assertEqual(self.end(self.check()), "2 operations, all whole\n")
+        self.assertEqual(self.end(self.check()), "4 operations, all whole\n")
 
     def test_damaged_backup(self) -> None:
         """README's check of a copy complains of damage, names the place, and changes nothing."""

@@ -57,7 +57,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_operation_of_a_newer_version(self) -> None:
         """An operation that this version does not know is no damage."""
-        line, _ = codec._seal(b'{"ops":[{"op":"reacted","id":"a-1","at":1}]', 0)
+        line, _ = codec.seal(b'{"ops":[{"op":"reacted","id":"a-1","at":1}]', 0)
         error = self.assertRaises(codec.NewerVersion, codec.decode, line)
         self.assertIn("cannot read", str(error))
 
