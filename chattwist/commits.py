@@ -20,7 +20,7 @@ HERE: Tag = (-1, 0)
 
 @attrs.define(eq=False)
 class Waiting:
-    """A request before it is decided; None stands for a question whether all before it are settled.
+    """A request before it is decided; None stands for a barrier.
 
     ``session`` is the id of the session that makes it.
     """
@@ -31,7 +31,7 @@ class Waiting:
     tag: Tag = HERE
 
 
-Taken: TypeAlias = tuple[model.AnyOperation, Waiting]
+Taken: TypeAlias = tuple[model.AnyOperation | None, Waiting]
 Answer: TypeAlias = tuple[object, Done]
 
 
@@ -76,12 +76,12 @@ class Commits:
         """Have a request committed; ``done(Committed | ChatError)`` is called once, later."""
         self._add(Waiting(request, done, session, tag))
 
-    def when_settled(self, done: Callable[[], None]) -> None:
-        """Call ``done`` once all that was submitted before is committed or refused; at once if nothing is."""
-        if self._busy or self._waiting:
-            self._add(Waiting(None, lambda _: done()))
-        else:
-            done()
+    def barrier(self, done: Done) -> None:
+        """``done(None)`` once all that was submitted before is settled, and this replica leads still: all members said so.
+
+        ``done(ChatError)`` if it does not.
+        """
+        self._add(Waiting(None, done))
 
     def give_back(self) -> list[Waiting]:
         """What was not begun: another replica leads now."""
@@ -109,7 +109,7 @@ class Commits:
                 continue
             claimed.update(claims)
             result = self._decide(one.request)
-            if isinstance(result, model.Operation):
+            if result is None or isinstance(result, model.Operation):
                 taken.append((result, one))
             else:
                 answers.append((result, one.done))
@@ -147,10 +147,11 @@ class Commits:
                 self._full = False
                 self.log.info("there is room on the disk again")
             for operation, one in taken:
-                self._answer(one.done, self._result_of(operation))
+                self._answer(one.done, None if operation is None else self._result_of(operation))
             self._finish(answers)
 
-        self._journal.commit([operation for operation, _ in taken], [one.tag for _, one in taken], written)
+        pairs = [(operation, one.tag) for operation, one in taken if operation is not None]
+        self._journal.commit([operation for operation, _ in pairs], [tag for _, tag in pairs], written)
 
     def _result_of(self, operation: model.AnyOperation) -> object:
         try:

@@ -135,17 +135,19 @@ class Router:
     def _lead(self, errand: Errand) -> None:
         what = errand.what
         if isinstance(what, Enter):
-            # settled: what the account read in a session that just ended counts as read
-            self._commits.when_settled(lambda: self._enter(what, errand))
+            # behind a barrier: what the account read in a session that just ended counts as read
+            self._commits.barrier(lambda failure: self._enter(what, errand, failure))
         elif not self._may_act(errand):
             errand.done(errors.LoginFirst("this login is over, nothing was done; LOGIN again"))
         else:
             done = self._confirming(errand.done) if isinstance(what, Register) else errand.done
             self._commits.submit(what, done, errand.session, errand.tag)
 
-    def _enter(self, wish: Enter, errand: Errand) -> None:
-        if self._role == "primary":
+    def _enter(self, wish: Enter, errand: Errand, failure: errors.ChatError | None) -> None:
+        if self._role == "primary" and failure is None:
             self._grants.enter(wish, errand.done, lambda: self._route(errand))
+        elif isinstance(failure, errors.NoSpace):
+            errand.done(failure)
         else:
             self._route(errand)
 
