@@ -1,20 +1,29 @@
-"""README.md tells what the code does. ``python -m tests.test_readme`` prints the command table for it."""
+"""README.md tells what the code does. ``python -m tests.test_readme`` prints its command table and its session."""
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chattwist.cluster import Limits, Timings
+from chattwist.chat import Chat
+from chattwist.cluster import DEFAULT, Cluster, Limits, Timings
 from chattwist.protocol.commands import COMMANDS, Command
-from tests.wire import World
+from chattwist.protocol.server import Clients
+from chattwist.replica import Replica
+from chattwist.replication.log import Log
+from chattwist.replication.messages import State
+from tests.wire import NOON, Connection, MemoryJournal, NoThreads, World
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENTS = ["README.md", os.path.join("docs", "SCRIPTING.md")]
 
-TYPED = [  # who types what in README's session; a password that telnet hides is marked
+AT = {"alice": 5001, "bob": 5002}  # who is at which replica in README's session
+TYPED = [  # who types what in it; a password that telnet hides is marked
     ("alice", "register alice open-sesame"),
     ("bob", "register bob"),
     ("bob", "(hidden)correct horse"),
@@ -64,10 +73,78 @@ def masked(line: str) -> str:
     return re.sub(r"\b[0-9a-z]{8}-(\d+)\b", r"ID-\1", re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", line))
 
 
+class Wires:
+    """What a replica says to the others, until somebody carries it there; the Channel of its Member."""
+
+    def __init__(self, rank: int, letters: deque[tuple[int, int, bytes]]) -> None:
+        self._rank, self._letters = rank, letters
+
+    def send(self, rank: int, message: bytes) -> bool:
+        """Send; it arrives later."""
+        self._letters.append((self._rank, rank, message))
+        return True
+
+    def abort(self, rank: int) -> None:
+        """Nobody is dropped here."""
+
+
+class Three(World):
+    """The cluster that runs without a cluster file, in memory: ``connect(name)`` goes to the replica of AT."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.cluster = Cluster(DEFAULT.replicas, limits=Limits(bcrypt_cost=4))
+        self.connections = {}
+        self.journals = {address.port: MemoryJournal() for address in self.cluster.replicas}
+        self._letters: deque[tuple[int, int, bytes]] = deque()
+        self.replicas = [self._replica(rank) for rank in range(len(self.cluster.replicas))]
+        for rank, replica in enumerate(self.replicas):
+            replica.start(Wires(rank, self._letters))
+            for other in range(len(self.replicas)):
+                if other != rank:
+                    replica.member.connected(other)
+        self.pass_time(self.cluster.timings.silence)
+
+    def _replica(self, rank: int) -> Replica:
+        address, threads = self.cluster.replicas[rank], NoThreads()
+        any_threads: Any = threads
+        return Replica(
+            self.cluster, address, Chat(), Log(), State(), self.journals[address.port], any_threads, self.clock, self._failed,
+            lambda: f"0rigin0{rank}", lambda: int((NOON + self.clock.seconds()) * 1_000_000),
+        )  # fmt: skip
+
+    def _failed(self, failure: BaseException) -> None:
+        raise failure
+
+    def connect(self, name: str) -> Connection:
+        """A new client of the replica of AT."""
+        replica = self.replicas[[address.port for address in self.cluster.replicas].index(AT[name])]
+        self.connections[name] = connection = Connection(self, Clients(replica, self.cluster, self.clock))
+        connection.begin()
+        return connection
+
+    def run(self) -> None:
+        """Let everything happen that needs no time to pass."""
+        busy = True
+        while busy:
+            self.clock.advance(0)
+            worked = [journal.work() for journal in self.journals.values()]
+            flushed = [connection.transport.flush() for connection in self.connections.values()]
+            due = any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls())
+            busy = any(worked) or any(flushed) or due or self._carry()
+
+    def _carry(self) -> bool:
+        letters = list(self._letters)
+        self._letters.clear()
+        for sender, recipient, message in letters:
+            self.replicas[recipient].member.received(sender, message)
+        return bool(letters)
+
+
 def played() -> dict[str, list[str]]:
     """What both see when README's session is typed: nc shows all, telnet hides what it is asked to hide."""
-    world = World()
-    screens: dict[str, list[str]] = {name: _shown(world.connect(name).received()) for name in ("alice", "bob")}
+    world = Three()
+    screens: dict[str, list[str]] = {name: _shown(world.connect(name).received()) for name in AT}
     for name, typed in TYPED:
         if not typed.startswith("(hidden)"):
             screens[name].append(typed)
@@ -119,4 +196,4 @@ class ReadmeTests(SynchronousTestCase):
 
 
 if __name__ == "__main__":
-    print(command_table())
+    print(command_table(), *("\n".join(["", *screen]) for screen in played().values()), sep="\n")

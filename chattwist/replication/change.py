@@ -59,9 +59,8 @@ class Changes:
         self._said = False  # that it waits
         self.forced = False  # the view may lack what was acknowledged (R16)
         self._lacking: Epoch | None = None  # the coming view's, if not all that it was filled with could be kept
-        self._followed: tuple[int, float] | None = (
-            None  # the candidate that was promised to, and until when it is waited for
-        )
+        # the candidate that was promised to, and until when it is waited for
+        self._followed: tuple[int, float] | None = None
 
     # -- the candidate
 
@@ -102,12 +101,18 @@ class Changes:
     def _may_lead(self, known: Mapping[int, Known]) -> bool:
         if self._majority and not is_majority(len(known), self._size):
             return False
-        safe = holds_all(known) or (self._majority and majority_remembers(known, self._size))
+        safe = holds_all({**known, **self._read_out()})
+        safe = safe or (self._majority and majority_remembers(known, self._size))
         first = all(one.view is None for one in known.values()) and self._nobody_else(known)
         waited = self._own.now - self._own.incomplete_since >= self._timings.last_view
         self.forced = waited and not (safe or first)
         self._say_that_it_waits(safe or first or waited, known)
         return safe or first or waited
+
+    def _read_out(self) -> dict[int, Known]:
+        """Those that cannot promise, since their disks are full, but whose operations are all here."""
+        peers = self._contact.two_way()
+        return {peer.rank: peer.beat for peer in peers if peer.beat is not None and not peer.beat.fit and peer.pulled}
 
     def _say_that_it_waits(self, may: bool, known: Mapping[int, Known]) -> None:
         if not may and not self._said and newest(known) is not None:
@@ -225,9 +230,7 @@ class Changes:
                 self._own.send(rank, Serving(view.epoch))
         self._own.serving = True
         if self.forced:
-            text = (
-                f"view {view.epoch[0]} serves without all members of the last one: what only they hold comes with them"
-            )
+            text = f"view {view.epoch[0]} serves without all of the last one: what only they hold comes with them"
             self._own.effects.append(Say(text, loud=True))
 
     # -- those that are asked

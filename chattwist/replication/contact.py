@@ -14,8 +14,8 @@ LONGEST_HOLD_DOWN = 12  # times the shortest
 class Peer:
     """What is known of another replica.
 
-    ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: it did not answer
-    in time. ``pulled``: this replica has all that it had; ``given``: it has, but for a little, all that this one has.
+    ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: as a member of
+    the view, it did not answer in time. ``pulled``: this replica has all that it had; ``given``: it has, but for a little, all that this one has.
     """
 
     rank: int

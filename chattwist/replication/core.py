@@ -200,7 +200,8 @@ class Core:
     def _step_down(self) -> None:
         """This disk takes nothing: another has to lead, if there is one (R9)."""
         view = self.own.view
-        if view is not None and len(view.members) > 1:
+        heirs = [peer for peer in self.contact.two_way() if peer.beat is not None and peer.beat.fit and peer.given]
+        if view is not None and (len(view.members) > 1 or heirs):
             self.own.effects.append(steps.Say("this disk takes nothing more: another replica leads", loud=True))
             self.own.leave()
 
@@ -230,11 +231,11 @@ class Core:
     def _is_wanted(self, peer: Peer, view: View) -> bool:
         """Whether it should be in the view: a member as long as it does its part, another once it has caught up."""
         assert peer.beat is not None
-        if not peer.beat.fit or peer.slow:
+        if not peer.beat.fit:
             return False
         if peer.rank in view.members:
             left = peer.beat.view is not None and peer.beat.view.epoch > view.epoch
-            return not peer.broken and not left
+            return not (peer.broken or peer.slow or left)
         leads_itself = peer.beat.primary == peer.rank and peer.rank < self.own.rank
         return peer.pulled and peer.given and not leads_itself
 

@@ -9,6 +9,7 @@ from chattwist import model
 from chattwist.chat import Account, Chat
 from chattwist.names import fold
 from tests.simulation.user import Attempt, Mailbox, Sitting
+from tests.simulation.wire import Reply
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -198,7 +199,8 @@ def _names(world: "World", chat: Chat) -> Broken:
         holder = chat.account(name)
         if sure and holder is not None and holder not in sure:
             yield "nobody who was told yes is renamed for one that was not", f"{holder} has the name of {sure}"
-        attempts = sorted((told[one.registered.key] for one in sure if one.registered), key=_when)
+        keys = dict.fromkeys(one.registered.key for one in sure if one.registered)  # a key may have made it twice
+        attempts = sorted((told[key] for key in keys), key=_when)
         for earlier, later in zip(attempts, attempts[1:], strict=False):
             assert earlier.done is not None and later.done is not None
             if not world.truth.may_lack(later.done.view, earlier.done.view, earlier.done.when):
@@ -224,9 +226,16 @@ def _sessions(world: "World") -> Broken:
         for other in world.sittings:
             if other.mailbox is not sitting.mailbox or other is sitting or not _outlives(other, sitting, sent, done.when):
                 continue
-            if not world.truth.may_lack(done.view, other.granted.view, other.granted.when):
+            if not _was_cut_off(world, sitting, other, done):
                 where = f"{done.view}, after a login in {other.granted.view} at {other.granted.when:.3f}"
                 yield "one session an account", f"{attempt.line} sent at {sent:.3f} was done in {where}"
+
+
+def _was_cut_off(world: "World", sitting: Sitting, other: Sitting, done: Reply) -> bool:
+    """Whether the replica of the older session went on without that of the newer one, so that either may have won."""
+    truth, granted = world.truth, other.granted
+    views = [one.view for one in truth.served_between(sitting.rank, granted.when, done.when)]
+    return any(truth.may_lack(view, granted.view, granted.when) for view in [done.view, *views])
 
 
 def _outlives(other: Sitting, sitting: Sitting, sent: float, done: float) -> bool:

@@ -1,5 +1,6 @@
 """What really is the case, as nobody in the cluster can see it: what each disk holds, who served when, and what was promised."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -128,6 +129,12 @@ class Truth:
     def _was_in(self, parent: Served | None, awake: float) -> bool:
         """At a first start nobody was in any view: whoever finds no process at the others' ports serves alone."""
         return parent is None or awake <= parent.begun
+
+    def served_between(self, rank: int, begin: float, end: float) -> list[Served]:
+        """The views with that member that served at some time between."""
+        mine = sorted((one for one in self.served.values() if rank in one.view.members), key=lambda one: one.begun)
+        until = [*(one.begun for one in mine[1:]), math.inf]
+        return [one for one, over in zip(mine, until, strict=True) if one.begun <= end and over >= begin]
 
     def may_lack(self, later: View | None, earlier: View | None, when: float) -> bool:
         """Whether ``later`` may know nothing of what was acknowledged at ``when`` in ``earlier``.

@@ -32,6 +32,7 @@ class Sitting:
     """One login: when it was asked for and granted, and by a replica in which view."""
 
     mailbox: Mailbox
+    rank: int
     wire: Wire
     asked: float
     granted: Reply
@@ -235,7 +236,7 @@ class User(Terminal):
 
     def _begin(self, asked: float, reply: Reply) -> None:
         assert self.wire is not None
-        self.sitting = Sitting(self.mailbox, self.wire, asked, reply)
+        self.sitting = Sitting(self.mailbox, self._at, self.wire, asked, reply)
         self._sent = []
         self._note(self.sitting)
 

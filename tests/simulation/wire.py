@@ -42,14 +42,16 @@ class Wire:
     def __init__(
         self, process: Process, clients: Clients, view: Callable[[], View | None], random: Random,
         shown: Callable[[list[str]], None], news: Callable[[], None],
+        note: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
+        """``note`` is for the trace."""
         self.replies: list[Reply] = []
         self.events: list[str] = []
         self.open = True  # as far as the client knows
         self.stuck = False  # the client reads nothing
         self.closed = math.inf  # when
         self._process, self._clients, self._view, self._random, self._shown = process, clients, view, random, shown
-        self._news = news
+        self._news, self._note = news, note
         self._protocol: Client | None = None
         self._producer: Any = None
         self._unsent = b""
@@ -74,6 +76,8 @@ class Wire:
 
     def send(self, *lines: str) -> None:
         """Say something."""
+        if self._note is not None:
+            self._note(f"> {' / '.join(lines)}")
         self._post(self._arrive, "".join(f"{line}\n" for line in lines).encode())
 
     @property
@@ -114,6 +118,8 @@ class Wire:
         self._news()
 
     def _take_line(self, line: str, when: float, view: View | None) -> None:
+        if self._note is not None:
+            self._note(f"< {line}")
         if line.startswith("* "):
             self.events.append(line)
             return

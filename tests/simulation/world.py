@@ -77,7 +77,6 @@ class World:
             self.attempts.append(what)
         else:
             self.sittings.append(what)
-        self.note(f"user  {what}")
 
     # -- running
 
@@ -163,6 +162,7 @@ class World:
         wire = Wire(
             machine.process, machine.clients, self._view_of(machine), user.random,
             mailbox.shown.update, lambda: user.news() if user.wire is wire else None,
+            None if self._trace is None else lambda text: self.note(f"{user.name} at {rank} {text}"),
         )  # fmt: skip
         self.wires = [(one, other) for one, other in self.wires if other.open]
         self.wires.append((machine, wire))
