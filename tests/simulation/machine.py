@@ -1,5 +1,6 @@
 """One replica's machine: its disk, and the process that runs on it, with all of the production code that needs no kernel."""
 
+import traceback
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -133,7 +134,7 @@ class Machine:
         self.clients = Clients(self.replica, self.cluster, process)  # type: ignore[arg-type]
         self.process = process
         self.awake = self.timeline.now
-        process.after_each = self._look
+        process.after_each, process.failed = self._look, self._failed
         self.replica.start(ChannelTo(self.rank, self.network))
         self.network.started(self.rank)
 
@@ -188,6 +189,10 @@ class Machine:
     def runs(self) -> bool:
         """Whether there is a process, and it is not stopped."""
         return self.process is not None and not self.process.stopped
+
+    def _failed(self, error: Exception) -> None:
+        lines = traceback.format_exception(error)[-3:]
+        self.truth.violated("no errors inside", " | ".join(line.strip() for line in lines))
 
     def _look(self) -> None:
         own = self.replica.core.own

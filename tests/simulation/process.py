@@ -17,7 +17,7 @@ class Process:
     """``post`` brings something in from outside; what comes while it is stopped comes afterwards.
 
     Each source's events stay in order, but which source is first after a stop is anybody's guess. ``after_each`` is called
-    behind every event.
+    behind every event, ``failed`` with what was raised by one.
     """
 
     def __init__(self, timeline: Timeline, random: Random, drift: float) -> None:
@@ -30,6 +30,7 @@ class Process:
         self.stopped = False
         self.resumed = timeline.now  # when it started, or went on after a stop
         self.after_each: Callable[[], None] = lambda: None
+        self.failed: Callable[[Exception], None] = lambda error: None
         self._held: dict[str, deque[Held]] = {}
 
     def post(self, delay: float, source: str, call: Callable[..., object], *arguments: Any) -> Event:
@@ -42,7 +43,10 @@ class Process:
         if self.stopped:
             self._held.setdefault(source, deque()).append((call, arguments))
             return
-        call(*arguments)
+        try:
+            call(*arguments)
+        except Exception as error:
+            self.failed(error)  # as a reactor, it goes on
         if self.alive:
             self.after_each()
 
