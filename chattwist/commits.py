@@ -22,16 +22,25 @@ HERE: Tag = (-1, 0)
 class Waiting:
     """A request before it is decided; None stands for a barrier.
 
-    ``session`` is the id of the session that makes it.
+    ``session`` is the id of the session that makes it, at the replica ``home``.
     """
 
     request: AnyRequest | None
     done: Done
     session: str = ""
+    home: int = -1
     tag: Tag = HERE
 
 
-Taken: TypeAlias = tuple[model.AnyOperation | None, Waiting]
+@attrs.define(eq=False)
+class Taken:
+    """What is committed next: an operation; or none, for a barrier, or for a request of which ``known`` is the result (R6)."""
+
+    waiting: Waiting
+    operation: model.AnyOperation | None = None
+    known: model.AnyOperation | None = None
+
+
 Answer: TypeAlias = tuple[object, Done]
 
 
@@ -42,9 +51,12 @@ class Journal(Protocol):
         self,
         operations: Sequence[model.AnyOperation],
         tags: Sequence[Tag],
-        done: Callable[[BaseException | None], None],
+        done: Callable[[BaseException | None, int], None],
     ) -> None:
-        """Commit, then ``done(None)``, or with DiskFull, DiskFailed, Unsettled or NotBegun of chattwist.errors."""
+        """Commit, then ``done(None, replicas)``, or with DiskFull, DiskFailed, Unsettled or NotBegun of chattwist.errors.
+
+        ``replicas``: how many hold it. With no operations it only finds out whether this replica leads still.
+        """
 
 
 class Commits:
@@ -59,10 +71,10 @@ class Commits:
         stamps: model.Stamps,
         now: Callable[[], int],
         journal: Journal,
-        result: Callable[[model.AnyOperation], Committed],
-        is_settled: Callable[[str], bool] = lambda operation: True,
+        result: Callable[[model.AnyOperation, int], Committed],
+        is_settled: Callable[[str], bool],
     ) -> None:
-        """``now`` gives microseconds since 1970, ``result`` what to tell of an operation that is committed.
+        """``now`` gives microseconds since 1970, ``result`` what to tell of an operation that so many replicas hold.
 
         ``is_settled`` tells of the id of an operation that is here whether all others have it, too.
         """
@@ -72,9 +84,9 @@ class Commits:
         self._busy = False
         self._full = False  # the disk, when it was last written to
 
-    def submit(self, request: AnyRequest, done: Done, session: str = "", tag: Tag = HERE) -> None:
+    def submit(self, request: AnyRequest, done: Done, session: str = "", home: int = -1, tag: Tag = HERE) -> None:
         """Have a request committed; ``done(Committed | ChatError)`` is called once, later."""
-        self._add(Waiting(request, done, session, tag))
+        self._add(Waiting(request, done, session, home, tag))
 
     def barrier(self, done: Done) -> None:
         """``done(None)`` once all that was submitted before is settled, and this replica leads still: all members said so.
@@ -108,24 +120,24 @@ class Commits:
                 later.append(one)
                 continue
             claimed.update(claims)
-            result = self._decide(one.request)
-            if result is None or isinstance(result, model.Operation):
-                taken.append((result, one))
+            result = self._decide(one)
+            if isinstance(result, Taken):
+                taken.append(result)
             else:
                 answers.append((result, one.done))
         self._waiting[:0] = later
         self._write(mark, taken, answers)
 
-    def _decide(self, request: AnyRequest | None) -> model.AnyOperation | Committed | errors.ChatError | None:
-        if request is None:
-            return None
+    def _decide(self, one: Waiting) -> Taken | errors.ChatError:
+        if one.request is None:
+            return Taken(one)
         try:
-            first = request.done_before(self._chat, self._now())
-            if first is None:
-                return request.decide(self._chat, self._stamp)
-            if self._is_settled(first.id):
-                return self._result(first)
-            return errors.OutcomeUnknown("it is recorded, and on its way to all replicas; repeat it in a moment")  # R6
+            known = one.request.done_before(self._chat, self._now())
+            if known is None:
+                return Taken(one, operation=one.request.decide(self._chat, self._stamp))
+            if self._is_settled(known.id):
+                return Taken(one, known=known)
+            return errors.OutcomeUnknown("it is recorded, and on its way to all replicas; repeat it in a moment")
         except errors.ChatError as error:
             return error
         except Exception:
@@ -139,23 +151,23 @@ class Commits:
         if not taken:
             return self._finish(answers)
 
-        def written(failure: BaseException | None) -> None:
+        def written(failure: BaseException | None, replicas: int) -> None:
             if failure is not None:
                 error = self._not_committed(failure, mark)
-                return self._finish([*((error, one.done) for _, one in taken), *answers])
+                return self._finish([*((error, one.waiting.done) for one in taken), *answers])
             if self._full:
                 self._full = False
                 self.log.info("there is room on the disk again")
-            for operation, one in taken:
-                self._answer(one.done, None if operation is None else self._result_of(operation))
+            for one in taken:
+                self._answer(one.waiting.done, self._result_of(one.operation or one.known, replicas))
             self._finish(answers)
 
-        pairs = [(operation, one.tag) for operation, one in taken if operation is not None]
-        self._journal.commit([operation for operation, _ in pairs], [tag for _, tag in pairs], written)
+        new = [(one.operation, one.waiting.tag) for one in taken if one.operation is not None]
+        self._journal.commit([operation for operation, _ in new], [tag for _, tag in new], written)
 
-    def _result_of(self, operation: model.AnyOperation) -> object:
+    def _result_of(self, operation: model.AnyOperation | None, replicas: int) -> object:
         try:
-            return self._result(operation)
+            return None if operation is None else self._result(operation, replicas)
         except Exception:  # the others of this commit, and all later ones, must not wait for ever
             self.log.failure("the result of what is committed could not be told")
             return errors.OutcomeUnknown("it is recorded, but an internal error came then; it was logged")

@@ -46,11 +46,22 @@ class Grants:
             text = f"{name} is logged in elsewhere; TAKEOVER {name} ends that session"
             return answer(errors.LoggedInElsewhere(text))
         text = f"{account.name} logged in elsewhere; this login is over"
+        view = self._view
+        if view is None or other.rank not in view.members:  # what it asks for is refused from now on
+            self._send(other.rank, End(wish.account, other.session, text))
+            return answer(self._grant(wish))
         if other.rank == self._rank:
             self._online.end(wish.account, text)
             return answer(self._grant(wish))
         self._ending.setdefault(other.session, []).append(again)
         self._send(other.rank, End(wish.account, other.session, text))
+
+    def may_act(self, rank: int, account: str, session: str) -> bool:
+        """Whether the session is the account's; where none is known, it becomes so: its grant was lost with a view."""
+        login = self._roster.get(account)
+        if login is None and self._view is not None:
+            login = self._grant(Enter(0, rank, account, "", False, session))
+        return login is not None and login.session == session
 
     def _grant(self, wish: Enter) -> Login:
         assert self._view is not None

@@ -16,6 +16,7 @@ from chattwist.replication.core import TICKS, Core
 from chattwist.replication.messages import AnyMessage, Login, State, View, decode, encode
 
 Done = Callable[[BaseException | None], None]
+Committed = Callable[[BaseException | None, int], None]
 
 
 class Writer(Protocol):
@@ -47,8 +48,8 @@ class Side(Protocol):
     def role(self, role: str, view: View | None) -> None:
         """From now on ``primary`` or ``follower`` in the view, or neither."""
 
-    def entered(self, view: View, logins: Sequence[Login]) -> None:
-        """A view begins with these sessions."""
+    def entered(self, view: View, logins: Sequence[Login], over: Sequence[str]) -> None:
+        """A view begins with these sessions; those whose ids are in ``over`` have to end."""
 
     def connected(self, rank: int) -> None:
         """Messages to another replica go out again; some that were sent before may be lost."""
@@ -81,7 +82,7 @@ class Member:
         self._channel: Channel = NoChannel()
         self._events: deque[steps.Event] = deque()
         self._busy = False
-        self._done: Done | None = None
+        self._done: Committed | None = None
         self._full = errors.DiskFull("no room")
         self._encoded: tuple[AnyMessage | None, bytes] = None, b""
         self._ticks = LoopingCall(self._tick)
@@ -94,7 +95,7 @@ class Member:
             steps.Apply: lambda effect: self._side.applied(effect.operations, effect.tags),
             steps.Finish: self._finish,
             steps.Role: lambda effect: self._side.role(effect.role, effect.view),
-            steps.Entered: lambda effect: self._side.entered(effect.view, effect.logins),
+            steps.Entered: lambda effect: self._side.entered(effect.view, effect.logins, effect.over),
             steps.Deliver: lambda effect: self._side.deliver(effect.rank, effect.message),
             steps.Say: self._say,
         }
@@ -136,7 +137,7 @@ class Member:
         else:
             self._feed(steps.Received(rank, decoded))
 
-    def commit(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag], done: Done) -> None:
+    def commit(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag], done: Committed) -> None:
         """See commits.Journal."""
         self._done = done
         self._feed(steps.Commit(operations, tags))
@@ -147,7 +148,7 @@ class Member:
             self._feed(steps.Written(full=failure is not None))
             return
         self._failed(failure)
-        self._end_commit(failure)
+        self._end_commit(failure, 0)
 
     def _feed(self, event: steps.Event) -> None:
         """Take one event after the other, also those that come of effects."""
@@ -181,12 +182,12 @@ class Member:
 
     def _finish(self, effect: steps.Finish) -> None:
         outcomes = {"": None, "full": self._full, "refused": errors.NotBegun(), "unknown": errors.Unsettled()}
-        self._end_commit(outcomes[effect.outcome])
+        self._end_commit(outcomes[effect.outcome], effect.replicas)
 
-    def _end_commit(self, failure: BaseException | None) -> None:
+    def _end_commit(self, failure: BaseException | None, replicas: int) -> None:
         done, self._done = self._done, None
         if done is not None:
-            done(failure)
+            done(failure, replicas)
 
     def _say(self, effect: steps.Say) -> None:
         (self.log.warn if effect.loud else self.log.info)("{text}", text=effect.text)

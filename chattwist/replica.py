@@ -60,16 +60,16 @@ class Replica:
         self._roster = Roster(lambda account: chat.accounts[account].name)
         self.core = Core(
             self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
-            now=reactor.seconds(), wall=now, logins=lambda: self._online.logins,
+            now=reactor.seconds(), wall=now, logins=lambda: self._online.logins, merge=self._roster.merged,
         )  # fmt: skip
         self._failed = failed
         self.member = Member(self.core, self, writer, reactor, self._disk_failed)
         stamps = model.Stamps(origin)
-        self._commits = Commits(reactor, chat, stamps, self._clock, self.member, self._committed, self.core.is_settled)
+        self._commits = Commits(reactor, chat, stamps, self._clock, self.member, self.result, self._is_settled)
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
         self._router = Router(
-            self._rank, lambda: reactor.seconds(), cluster.timings, log, self._commits, self._grants, self._roster,
-            self._committed, self.member.send, self._unfit, self._over, crc32(stamps.origin.encode()) << 20,
+            self._rank, lambda: reactor.seconds(), cluster.timings, log, self._commits, self._grants, self,
+            crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
         self._primary: int | None = None  # the port of the last one
         self._sessions = 0
@@ -107,7 +107,7 @@ class Replica:
     def done_before(self, owner: str, key: str) -> Committed | None:
         """See Backend."""
         operation = self.chat.done_before(owner, key, self._now())
-        return None if operation is None else self._committed(operation)
+        return None if operation is None else self.result(operation, 0)
 
     def unregister(self, account: Account, address: str, password: str, key: str, done: Done) -> None:
         """See Backend."""
@@ -164,22 +164,48 @@ class Replica:
 
         self._router.enter(wish, entered)
 
-    def _unfit(self) -> errors.ChatError | None:
+    def _clock(self) -> int:
+        return self.core.clamped(self._now())
+
+    # -- the Outside of the router
+
+    def send(self, rank: int, message: AnyMessage) -> None:
+        """See Outside."""
+        self.member.send(rank, message)
+
+    def relay(self) -> int | None:
+        """See Outside."""
+        return self.core.relay()
+
+    def is_here(self, account: str, session: str) -> bool:
+        """See Outside."""
+        return self._online.id(account) == session
+
+    def over(self, account: str, session: str) -> None:
+        """See Outside."""
+        if self.is_here(account, session):
+            self._online.end(account, ELSEWHERE)
+
+    def unfit(self) -> errors.ChatError | None:
+        """See Outside."""
         if self.core.fit:
             return None
         return errors.NoSpace(
             "not recorded: this replica's disk is full; free some space there, or use another replica"
         )
 
-    def _clock(self) -> int:
-        return self.core.clamped(self._now())
-
-    def _committed(self, operation: model.AnyOperation) -> Committed:
-        view = self._router.view
+    def result(self, operation: model.AnyOperation, replicas: int) -> Committed:
+        """See Outside."""
         pushed = isinstance(operation, model.Sent) and (
             self._roster.get(operation.recipient) is not None or not self.chat.is_unread(operation)
         )
-        return Committed(operation, len(view.members) if view is not None else 1, pushed)
+        return Committed(operation, replicas, pushed)
+
+    def _is_settled(self, operation: str) -> bool:
+        settled = self.core.is_settled(operation)
+        if not settled:
+            self.core.settle()
+        return settled
 
     # -- the Side of the member
 
@@ -244,10 +270,6 @@ class Replica:
         if view is not None and view.primary == rank:
             self.member.send(rank, messages.Here(self._online.logins))
 
-    def _over(self, account: str, session: str) -> None:
-        if self._online.id(account) == session:
-            self._online.end(account, ELSEWHERE)
-
     def _tell_primary(self, view: View) -> None:
         ports = [address.port for address in self._cluster.ranked]
         primary = ports[view.primary]
@@ -260,12 +282,13 @@ class Replica:
                 session.event(f"NOTICE replica {primary} is primary now")
         self._primary = primary
 
-    def entered(self, view: View, logins: Sequence[Login]) -> None:
+    def entered(self, view: View, logins: Sequence[Login], over: Sequence[str]) -> None:
         """See Side."""
         self._roster.replace(logins)
+        ended = set(over)
         for mine in self._online.logins:
             theirs = self._roster.get(mine.account)
-            if theirs is not None and theirs.session != mine.session:
+            if mine.session in ended or (theirs is not None and theirs.session != mine.session):
                 self._online.end(mine.account, ELSEWHERE)
             elif theirs is None:  # granted so late that the new primary did not hear of it
                 self._ask_again(mine)
@@ -298,8 +321,12 @@ class Replica:
     # -- the end
 
     def _disk_failed(self, failure: BaseException) -> None:
-        self.refuse(errors.NoSpace("not recorded: this replica's disk failed and it is stopping; connect again soon"))
-        self._failed(failure)
+        try:
+            self.refuse(
+                errors.NoSpace("not recorded: this replica's disk failed and it is stopping; connect again soon")
+            )
+        finally:
+            self._failed(failure)
 
     def refuse(self, error: errors.ChatError) -> None:
         """Commit nothing from now on."""

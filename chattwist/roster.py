@@ -14,6 +14,7 @@ class Roster:
         """``name_of`` gives the name of the account of that id."""
         self._name_of = name_of
         self._logins: dict[str, Login] = {}
+        self._newest: dict[str, tuple[int, int]] = {}  # when each account was last granted a session
         self._ordered: list[tuple[str, str]] = []  # (folded name at login, account id)
         self._places: dict[str, tuple[str, str]] = {}
 
@@ -37,6 +38,23 @@ class Roster:
             place = self._places[login.account] = fold(self._name_of(login.account)), login.account
             insort(self._ordered, place)
         self._logins[login.account] = login
+        self._newest[login.account] = max(login.granted, self._newest.get(login.account, login.granted))
+
+    def merged(self, logins: Iterable[Login]) -> tuple[list[Login], list[str]]:
+        """Of the sessions of several replicas those that stay, and the ids of those that have to end (R21).
+
+        Of two of one account the one that was granted later stays, and none that is older than one that ended since.
+        """
+        newest: dict[str, Login] = {}
+        over = []
+        for login in sorted(logins, key=lambda login: login.granted):
+            if login.account in newest:
+                over.append(newest.pop(login.account).session)
+            if login.granted < self._newest.get(login.account, login.granted):
+                over.append(login.session)
+            else:
+                newest[login.account] = login
+        return list(newest.values()), over
 
     def leave(self, account: str) -> None:
         """It has none any more."""

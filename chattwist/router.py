@@ -1,6 +1,7 @@
 """Where requests go: into this replica's commits while it leads, to the primary while it follows; else they wait a little."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import attrs
 import msgspec
@@ -14,22 +15,44 @@ from chattwist.replication import messages
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, View
 from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Register
-from chattwist.roster import Roster
 
 LONGEST_ANSWER = 3  # times ``timings.patience``: how long a primary that is there may take
 
 
+class Outside(Protocol):
+    """What surrounds the router."""
+
+    def send(self, rank: int, message: AnyMessage) -> None:
+        """Send a message to another replica; it may be lost."""
+
+    def relay(self) -> int | None:
+        """The replica to go through where this one is in no view (R14)."""
+
+    def unfit(self) -> errors.ChatError | None:
+        """Why this replica cannot take part at all, if there is a reason."""
+
+    def result(self, operation: model.AnyOperation, replicas: int) -> Committed:
+        """What to tell of an operation that so many replicas hold."""
+
+    def is_here(self, account: str, session: str) -> bool:
+        """Whether it is the account's session on this replica."""
+
+    def over(self, account: str, session: str) -> None:
+        """The primary says that this session is over."""
+
+
 @attrs.define(eq=False)
 class Errand:
-    """A request, or the wish for a session, on its way; ``session`` makes it, ``tag`` says for which replica it is.
+    """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
 
-    ``until``: when it has waited for long enough. While another replica has it, ``epoch`` is that view's, and
-    ``operation`` the id of the operation that does it, once that is seen.
+    ``tag`` says who gave it to this replica, and ``until`` when it has waited for long enough. While another replica has
+    it, ``epoch`` is that view's (NEVER for a relay), and ``operation`` the id of the operation that does it, once it is seen.
     """
 
     what: AnyRequest | Enter
     done: Done
     session: str
+    home: int
     tag: Tag
     until: float
     epoch: Epoch = messages.NEVER
@@ -46,23 +69,17 @@ class Router:
 
     def __init__(
         self, rank: int, seconds: Callable[[], float], timings: Timings, log: Log, commits: Commits, grants: Grants,
-        roster: Roster, result: Callable[[model.AnyOperation], Committed], send: Callable[[int, AnyMessage], None],
-        unfit: Callable[[], errors.ChatError | None], over: Callable[[str, str], None], first: int,
+        outside: Outside, first: int,
     ) -> None:  # fmt: skip
-        """``unfit`` gives the reason why this replica cannot take part at all, if there is one.
-
-        ``over(account, session)`` is told of a session that the primary does not know.
-
-        Errands are numbered from ``first``, another at each start: an answer to the process before must find nobody.
-        """
+        """Errands are numbered from ``first``, another at each start: an answer to the process before must find nobody."""
         self._rank, self._seconds, self._timings, self._log = rank, seconds, timings, log
-        self._commits, self._grants, self._roster, self._send = commits, grants, roster, send
-        self._result, self._unfit, self._over = result, unfit, over
+        self._commits, self._grants, self._outside = commits, grants, outside
         self._role = ""
         self.view: View | None = None
         self._since = seconds()  # when the role began
         self._held: list[Errand] = []
         self._sent: dict[int, Errand] = {}
+        self._awaited: dict[str, list[tuple[Errand, messages.Result]]] = {}  # done elsewhere, by ids of operations
         self._number = first
         self._open = 0
         self._when_settled: Callable[[], None] | None = None
@@ -72,18 +89,18 @@ class Router:
 
     def submit(self, request: AnyRequest, session: str, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)``."""
-        self._begin(request, session, done, HERE)
+        self._begin(request, session, done, self._rank, HERE)
 
     def enter(self, wish: Enter, done: Done) -> None:
         """Ask for a session here; ``done(Login | ChatError)``."""
-        self._begin(wish, "", done, HERE)
+        self._begin(wish, "", done, self._rank, HERE)
 
     def leave(self, account: str, session: str) -> None:
         """A session of this replica is over."""
         if self._role == "primary":
             self._grants.left(account, session)
         elif self.view is not None:
-            self._send(self.view.primary, messages.Leave(account, session))
+            self._outside.send(self.view.primary, messages.Leave(account, session))
 
     def refuse(self, error: errors.ChatError) -> None:
         """Take on nothing any more."""
@@ -102,14 +119,14 @@ class Router:
             done, self._when_settled = self._when_settled, None
             done()
 
-    def _begin(self, what: AnyRequest | Enter, session: str, done: Done, tag: Tag) -> None:
+    def _begin(self, what: AnyRequest | Enter, session: str, done: Done, home: int, tag: Tag) -> None:
         def counted(result: object) -> None:
             self._open -= 1
             done(result)
             self._check_settled()
 
         self._open += 1
-        self._route(Errand(what, counted, session, tag, self._seconds() + self._timings.patience))
+        self._route(Errand(what, counted, session, home, tag, self._seconds() + self._timings.patience))
 
     def _route(self, errand: Errand) -> None:
         if self._refusal is not None:
@@ -117,9 +134,16 @@ class Router:
         elif self._role == "primary":
             self._lead(errand)
         elif self._role == "follower" and self.view is not None:
-            self._forward(errand, self.view)
+            self._forward(errand, self.view.primary, self.view.epoch)
+        elif (relay := self._relay()) is not None:
+            self._forward(errand, relay, messages.NEVER)
         else:
             self._hold(errand)
+
+    def _relay(self) -> int | None:
+        """Once it is clear that this replica is not just between two views."""
+        lately = self._seconds() - self._since < self._timings.silence
+        return None if self._role or lately else self._outside.relay()
 
     def _hold(self, errand: Errand) -> None:
         if self._seconds() - self._since >= self._timings.patience:
@@ -128,7 +152,9 @@ class Router:
             self._held.append(errand)
 
     def _no_primary(self) -> errors.ChatError:
-        return self._unfit() or errors.NoPrimary("no primary can commit it now, nothing was recorded; try again soon")
+        return self._outside.unfit() or errors.NoPrimary(
+            "no primary can commit it now, nothing was recorded; try again soon"
+        )
 
     # -- leading
 
@@ -141,7 +167,7 @@ class Router:
             errand.done(errors.LoginFirst("this login is over, nothing was done; LOGIN again"))
         else:
             done = self._confirming(errand.done) if isinstance(what, Register) else errand.done
-            self._commits.submit(what, done, errand.session, errand.tag)
+            self._commits.submit(what, done, errand.session, errand.home, errand.tag)
 
     def _enter(self, wish: Enter, errand: Errand, failure: errors.ChatError | None) -> None:
         if self._role == "primary" and failure is None:
@@ -156,41 +182,44 @@ class Router:
         what = errand.what
         if not isinstance(what, OwnAccount) or isinstance(what, MarkRead) or errand.tag == HERE:
             return True
-        login = self._roster.get(what.account)
-        return login is not None and login.session == errand.session
+        return self._grants.may_act(errand.home, what.account, errand.session)
 
     def _confirming(self, done: Done) -> Done:
         """A registration counts once all replicas know that it was committed (R19)."""
 
-        def registered(result: Committed | errors.ChatError) -> None:
-            if isinstance(result, errors.ChatError):
+        def registered(result: object) -> None:
+            if not isinstance(result, Committed):
                 return done(result)
 
-            def confirmed(answer: Committed | errors.ChatError) -> None:
-                done(answer if isinstance(answer, errors.ChatError) else result)
+            def confirmed(answer: object) -> None:
+                done(result if isinstance(answer, Committed) else answer)
 
-            self._begin(Confirm(result.operation.id), "", confirmed, HERE)
+            self._begin(Confirm(result.operation.id), "", confirmed, self._rank, HERE)
 
         return registered
 
     # -- following
 
-    def _forward(self, errand: Errand, view: View) -> None:
+    def _forward(self, errand: Errand, rank: int, epoch: Epoch) -> None:
         self._number += 1
-        errand.epoch = view.epoch
+        errand.epoch = epoch
         errand.until = self._seconds() + LONGEST_ANSWER * self._timings.patience
         self._sent[self._number] = errand
         what = errand.what
         if isinstance(what, Enter):
-            self._send(view.primary, msgspec.structs.replace(what, number=self._number))
+            self._outside.send(rank, msgspec.structs.replace(what, number=self._number))
         else:
-            self._send(view.primary, Forward(self._number, what, errand.session))
+            self._outside.send(rank, Forward(self._number, errand.home, what, errand.session))
 
     def applied(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag]) -> None:
         """The primary commits these: note which of them do what was forwarded from here."""
         for operation, (rank, number) in zip(operations, tags, strict=False):
             if rank == self._rank and number in self._sent:
                 self._sent[number].operation = operation.id
+        if self._awaited:
+            for operation in operations:
+                for errand, message in self._awaited.pop(operation.id, ()):
+                    errand.done(Committed(operation, message.replicas, message.pushed))
 
     # -- other replicas
 
@@ -199,13 +228,14 @@ class Router:
         match message:
             case Forward():
                 answer = self._answer_to(rank, message.number)
-                self._begin(message.request, message.session, answer, (rank, message.number))
+                self._begin(message.request, message.session, answer, message.rank, (rank, message.number))
             case Enter():
-                self._begin(message, "", self._answer_to(rank, message.number), (rank, message.number))
+                answer = self._answer_to(rank, message.number)
+                self._begin(message, "", answer, message.rank, (rank, message.number))
             case messages.Leave():
                 self.leave(message.account, message.session)
             case messages.Result():
-                self._settle(message.number, self._committed(message))
+                self._committed(message)
             case messages.Entered():
                 self._settle(message.number, message.login)
             case messages.Here():
@@ -221,30 +251,35 @@ class Router:
     def _answer_to(self, rank: int, number: int) -> Done:
         def done(result: Committed | messages.Login | errors.ChatError | errors.NotBegun) -> None:
             if isinstance(result, errors.NotBegun):
-                self._send(rank, messages.Again(number))
+                self._outside.send(rank, messages.Again(number))
             elif isinstance(result, errors.ChatError):
-                self._send(rank, messages.Failure(number, result.code, result.text))
+                self._outside.send(rank, messages.Failure(number, result.code, result.text))
             elif isinstance(result, Committed):
-                self._send(rank, messages.Result(number, result.operation.id, result.replicas, result.pushed))
+                self._outside.send(rank, messages.Result(number, result.operation.id, result.replicas, result.pushed))
             else:
-                self._send(rank, messages.Entered(number, result))
+                self._outside.send(rank, messages.Entered(number, result))
 
         return done
 
-    def _committed(self, message: messages.Result) -> Committed | errors.ChatError:
-        """What this replica has applied itself before the primary could say so (R20)."""
+    def _committed(self, message: messages.Result) -> None:
+        """Tell the client once this replica has applied the operation itself (R20): as a member of the view it has."""
         operation = self._log.get(message.operation)
-        if operation is None:
-            return errors.OutcomeUnknown("it is recorded, but this replica has not got it yet; look it up in a moment")
-        return Committed(operation, message.replicas, message.pushed)
+        if operation is not None:
+            self._settle(message.number, Committed(operation, message.replicas, message.pushed))
+        elif (errand := self._sent.pop(message.number, None)) is not None:
+            self._awaited.setdefault(message.operation, []).append((errand, message))
 
     def _settle(self, number: int, result: object) -> None:
         errand = self._sent.pop(number, None)
         if errand is None:
             return
         errand.done(result)
-        if isinstance(result, errors.LoginFirst) and isinstance(errand.what, OwnAccount):
-            self._over(errand.what.account, errand.session)
+        if not isinstance(errand.what, OwnAccount) or errand.tag != HERE or not errand.session:
+            return
+        if isinstance(result, errors.LoginFirst):
+            self._outside.over(errand.what.account, errand.session)
+        elif not self._outside.is_here(errand.what.account, errand.session):  # it ended meanwhile
+            self.leave(errand.what.account, errand.session)
 
     # -- the role changes, and time passes
 
@@ -270,17 +305,17 @@ class Router:
         if one.request is None:
             one.done(None)
         else:
-            self._begin(one.request, one.session, one.done, one.tag)
+            self._begin(one.request, one.session, one.done, one.home, one.tag)
 
     def _resolve(self, view: View) -> None:
         """A new view: it holds all that its members had, so what was seen of an errand is committed now."""
         for number, errand in list(self._sent.items()):
-            if errand.epoch == view.epoch:
+            if errand.epoch in (view.epoch, messages.NEVER):  # a relay answers in any case
                 continue
             del self._sent[number]
             operation = self._log.get(errand.operation) if errand.operation else None
             if operation is not None:
-                errand.done(self._result(operation))
+                errand.done(self._outside.result(operation, len(view.members)))
             elif errand.repeatable:
                 self._route(errand)
             else:
@@ -296,10 +331,16 @@ class Router:
     def tick(self) -> None:
         """Answer what has waited for long enough."""
         now = self._seconds()
-        late = [errand for errand in self._held if now >= errand.until]
-        self._held = [errand for errand in self._held if now < errand.until]
-        for errand in late:
-            errand.done(self._no_primary())
+        held, self._held = self._held, []
+        for errand in held:
+            if now >= errand.until:
+                errand.done(self._no_primary())
+            else:
+                self._route(errand)
         for number, errand in list(self._sent.items()):
             if now >= errand.until:
                 self._settle(number, self._unknown(errand))
+        for operation, waiting in list(self._awaited.items()):
+            if now >= waiting[0][0].until:
+                for errand, _ in self._awaited.pop(operation):
+                    errand.done(self._unknown(errand))

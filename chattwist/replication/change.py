@@ -49,11 +49,14 @@ class Changes:
 
     def __init__(
         self, own: Own, contact: Contact, catchup: Catchup, timings: Timings, size: int, majority: bool,
-        logins: Callable[[], list[Login]],
+        logins: Callable[[], list[Login]], merge: Callable[[list[Login]], tuple[list[Login], list[str]]],
     ) -> None:  # fmt: skip
-        """``size``: how many replicas the cluster has; ``logins`` gives the sessions of this replica."""
+        """``size``: how many replicas the cluster has; ``logins`` gives the sessions of this replica.
+
+        ``merge`` gives of the sessions of several replicas those that stay, and the ids of those that have to end.
+        """
         self._own, self._contact, self._catchup, self._timings = own, contact, catchup, timings
-        self._size, self._majority, self._logins = size, majority, logins
+        self._size, self._majority, self._logins, self._merge = size, majority, logins, merge
         self.change: Change | None = None
         self.begun = own.now  # when this replica, or the process, began to look for others
         self._said = False  # that it waits
@@ -199,11 +202,12 @@ class Changes:
         self._own.unsettled.clear()
         change.view = view = View(change.epoch, tuple(members))
         change.moved = self._own.now
-        logins = merged([self._logins(), *(one.logins for rank, one in change.promises.items() if rank in members)])
+        theirs = [login for rank, one in change.promises.items() if rank in members for login in one.logins]
+        install = Install(view, *self._merge([*self._logins(), *theirs]))
         for rank in members:
             if rank != self._own.rank:
-                self._own.send(rank, Install(view, logins))
-        self._enter(view, logins, lambda: self.installed(self._own.rank, Installed(view.epoch)))
+                self._own.send(rank, install)
+        self._enter(install, lambda: self.installed(self._own.rank, Installed(view.epoch)))
 
     def _fill(self, rank: int, promise: Promise) -> bool:
         """Send a coming member what it lacks; False where that is too much."""
@@ -271,17 +275,17 @@ class Changes:
         if epoch != self._own.promised or epoch[1] != rank or self._own.rank not in message.view.members:
             self._own.send(rank, Refusal(self._own.promised))
             return
-        self._enter(message.view, message.logins, lambda: self._own.send(rank, Installed(epoch)))
+        self._enter(message, lambda: self._own.send(rank, Installed(epoch)))
 
-    def _enter(self, view: View, logins: list[Login], then: Callable[[], None]) -> None:
-        own = self._own
+    def _enter(self, install: Install, then: Callable[[], None]) -> None:
+        own, view = self._own, install.view
 
         def saved(durable: bool) -> None:
             if not durable or own.promised != view.epoch or self._lacking == view.epoch:
                 return
             own.installed, own.current, own.serving = view, True, False
             self._contact.note_members(view.members)
-            own.effects.append(Entered(view, logins))
+            own.effects.append(Entered(view, install.logins, install.over))
             then()
 
         own.save(State(view.epoch, view), saved)
@@ -300,13 +304,3 @@ class Changes:
         if self._own.now > until or not self._contact.is_alive(rank):
             self._followed = None
         return self._followed is not None
-
-
-def merged(lists: Iterable[list[Login]]) -> list[Login]:
-    """The sessions of a view: of two of one account, the one that was granted later (R21)."""
-    newest: dict[str, Login] = {}
-    for login in (login for logins in lists for login in logins):
-        other = newest.get(login.account)
-        if other is None or other.granted < login.granted:
-            newest[login.account] = login
-    return list(newest.values())

@@ -15,7 +15,8 @@ class Peer:
     """What is known of another replica.
 
     ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: as a member of
-    the view, it did not answer in time. ``pulled``: this replica has all that it had; ``given``: it has, but for a little, all that this one has.
+    the view, it did not answer in time. ``pulled``: this replica has all that it had; ``given``: it has all that this
+    one has, but for a little.
     """
 
     rank: int
@@ -28,6 +29,7 @@ class Peer:
     told: float = NEVER  # when it said ``beat``
     pulling: float = NEVER  # when it was last asked for operations, and has not answered
     pulled: bool = False
+    complete: float = NEVER  # when ``pulled`` was last found true
     given: bool = False
     steady: float = NEVER  # since when it has been a member of the view
     losses: int = 0  # how often it was lost lately
@@ -102,6 +104,17 @@ class Contact:
     def primary_by_hearsay(self) -> bool:
         """Whether one that can be reached hears a live primary (R14)."""
         return any(peer.beat is not None and peer.beat.primary not in (-1, self._mine) for peer in self.two_way())
+
+    def relay(self) -> int | None:
+        """One that can be reached, hears a live primary, and gives this replica all that is committed: the primary first."""
+        found = [
+            peer
+            for peer in self.two_way()
+            if peer.beat is not None
+            and peer.beat.primary not in (-1, self._mine)
+            and self.now - peer.complete <= self._timings.silence
+        ]
+        return min((peer.rank for peer in found), key=lambda rank: (not self.serves(rank), rank), default=None)
 
     def hold_down(self, peer: Peer) -> float:
         """How long a lower port has to be steady before it leads again (R17)."""

@@ -28,13 +28,13 @@ class Core:
 
     def __init__(
         self, rank: int, size: int, *, majority: bool, timings: Timings, log: Log, state: State, now: float,
-        wall: Callable[[], int], logins: Callable[[], list[Login]],
+        wall: Callable[[], int], logins: Callable[[], list[Login]], merge: Callable[[list[Login]], tuple[list[Login], list[str]]],
     ) -> None:  # fmt: skip
-        """``log`` and ``state`` are what is on disk; ``wall`` gives microseconds since 1970, ``logins`` the sessions here."""
+        """``log`` and ``state`` are what is on disk; ``wall`` gives microseconds since 1970. For the others see Changes."""
         self.own = Own(rank, log, state, now)
         self.contact = Contact(rank, size, timings, now)
         self.catchup = Catchup(self.own, self.contact, timings.silence)
-        self.changes = Changes(self.own, self.contact, self.catchup, timings, size, majority, logins)
+        self.changes = Changes(self.own, self.contact, self.catchup, timings, size, majority, logins, merge)
         self.rounds = Rounds(self.own, timings.patience)
         self.heartbeat = timings.heartbeat
         self._timings, self._wall = timings, wall
@@ -45,6 +45,7 @@ class Core:
         self._leaderless = now  # since when nobody serves
         self._stand_again = now  # not before: a change has just come to nothing
         self._asked_to_lead = now
+        self._renew = False  # the view, so that all members have what one of them caught up with
         self._events: dict[type, Callable[[Any], None]] = {
             steps.Tick: lambda event: None,
             steps.Connected: self._connected,
@@ -106,9 +107,17 @@ class Core:
         alive = rank == self.own.rank or self.contact.is_alive(rank)
         return "-", ("joining" if alive else "down")
 
+    def relay(self) -> int | None:
+        """The replica to go through where this one is in no view, but reaches one that hears a live primary (R14)."""
+        return self.contact.relay()
+
     def is_settled(self, operation: str) -> bool:
         """Whether all members have an operation that this replica has and did not commit in this view itself."""
         return operation not in self.own.unsettled
+
+    def settle(self) -> None:
+        """Let all members get what this one caught up with: a new view fills them."""
+        self._renew = True
 
     def clamped(self, wall: int) -> int:
         """This replica's clock, but not far ahead of all others: later stamps would have to follow it (R22)."""
@@ -222,7 +231,8 @@ class Core:
             self.contact.peers[rank].slow = True
             self.own.effects.append(steps.Abort(rank))
         wanted = {peer.rank for peer in self.contact.two_way() if self._is_wanted(peer, view)}
-        if wanted != set(view.members) - {self.own.rank}:
+        if self._renew or wanted != set(view.members) - {self.own.rank}:
+            self._renew = False
             if self.own.fit(self._timings.silence):
                 self.changes.stand(wanted)
         else:

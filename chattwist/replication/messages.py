@@ -106,10 +106,11 @@ class Fill(Message, frozen=True, tag="fill"):
 
 
 class Install(Message, frozen=True, tag="install"):
-    """Enter the view; ``logins`` are the sessions of all its members."""
+    """Enter the view; ``logins`` are the sessions of all its members, ``over`` ids of those that have to end."""
 
     view: View
     logins: list[Login]
+    over: list[str]
 
 
 class Installed(Message, frozen=True, tag="installed"):
@@ -153,9 +154,13 @@ class TakeOver(Message, frozen=True, tag="takeover"):
 
 
 class Forward(Message, frozen=True, tag="forward"):
-    """A client's request to the primary; ``session`` is the id of the session that makes it, or ``""``."""
+    """A request of a client of replica ``rank``; ``session`` is the id of the session that makes it, or ``""``.
+
+    It goes to the primary, or to a replica that reaches the primary where the sender does not (R14).
+    """
 
     number: int
+    rank: int
     request: AnyRequest
     session: str
 

@@ -19,7 +19,7 @@ from chattwist.replication.steps import Finish
 class Round:
     """What the primary waits for: the ranks of members that do not hold it yet."""
 
-    epoch: Epoch
+    view: View
     number: int
     waiting: set[int]
     begun: float
@@ -50,7 +50,7 @@ class Rounds:
         assert self.round is None
         number = self._number(view) + 1
         self._counted = view.epoch, number
-        self.round = Round(view.epoch, number, set(view.members), self._own.now)
+        self.round = Round(view, number, set(view.members), self._own.now)
         append = Append(view.epoch, number, list(operations), list(tags))
         for rank in view.members:
             if rank != self._own.rank:
@@ -67,19 +67,20 @@ class Rounds:
     def acked(self, rank: int, message: Ack) -> None:
         """A follower holds it."""
         round_ = self.round
-        if round_ is not None and (message.epoch, message.number) == (round_.epoch, round_.number):
+        if round_ is not None and (message.epoch, message.number) == (round_.view.epoch, round_.number):
             self._has(rank)
 
     def _has(self, rank: int) -> None:
         if self.round is not None:
             self.round.waiting.discard(rank)
             if not self.round.waiting:
-                self._finish("")
+                self._finish("", self.round.view)
 
     def completed_by_view(self) -> None:
         """A view serves that this replica got into by its promise."""
-        if self.round is not None and self._own.view is not None and self._own.view.epoch > self.round.epoch:
-            self._finish("")
+        view = self._own.view
+        if self.round is not None and view is not None and view.epoch > self.round.view.epoch:
+            self._finish("", view)
 
     def give_up(self) -> None:
         """The client has waited for long enough."""
@@ -89,13 +90,13 @@ class Rounds:
     def late(self, silence: float) -> set[int]:
         """Members that the round has been waiting for longer than ``silence`` seconds (R18)."""
         round_ = self.round
-        if round_ is None or self._own.now - round_.begun <= silence:
+        if round_ is None or round_.view != self._own.view or self._own.now - round_.begun <= silence:
             return set()
         return round_.waiting - {self._own.rank}
 
-    def _finish(self, outcome: str) -> None:
+    def _finish(self, outcome: str, view: View | None = None) -> None:
         self.round = None
-        self._own.effects.append(Finish(outcome))
+        self._own.effects.append(Finish(outcome, len(view.members) if view is not None else 0))
 
     # -- a follower
 

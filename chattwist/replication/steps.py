@@ -104,9 +104,13 @@ class Apply:
 
 @attrs.frozen
 class Finish:
-    """The outcome of the Commit: ``""`` committed, ``full`` or ``refused`` recorded nowhere, ``unknown``."""
+    """The outcome of the Commit: ``""`` committed, ``full`` or ``refused`` recorded nowhere, ``unknown``.
+
+    ``replicas``: how many hold durably what was committed.
+    """
 
     outcome: str
+    replicas: int
 
 
 @attrs.frozen
@@ -119,10 +123,11 @@ class Role:
 
 @attrs.frozen
 class Entered:
-    """A view begins, with the sessions of all its members."""
+    """A view begins, with the sessions of all its members; those whose ids are in ``over`` have to end."""
 
     view: View
     logins: Sequence[Login]
+    over: Sequence[str]
 
 
 @attrs.frozen

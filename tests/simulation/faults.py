@@ -94,6 +94,9 @@ class Faults:
 
         self._world.timeline.after(fault.lasts, end)
 
+    def _soon(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
+        self._world.timeline.after(delay, lambda: None if self._over else call(*arguments))
+
     # -- processes
 
     def kill(self, fault: Fault) -> None:
@@ -121,17 +124,17 @@ class Faults:
             up = down + 0.3 + random.random() * (0.5 + fault.lasts)
             one = attrs.evolve(fault, who=machine.rank, lasts=up - down)
             end = self.power if random.random() < 0.5 else self.kill
-            self._world.timeline.after(down, lambda end=end, one=one: None if self._over else end(one))
+            self._soon(down, end, one)
 
     def two(self, fault: Fault) -> None:
         self.kill(fault)
         second = attrs.evolve(fault, who=fault.whom, lasts=fault.lasts * 2 * fault.chance)
-        self._world.timeline.after(fault.chance, lambda: None if self._over else self.power(second))
+        self._soon(fault.chance, self.power, second)
 
     def flap(self, fault: Fault) -> None:
         for turn in range(4):
             short = attrs.evolve(fault, lasts=0.3 + fault.chance)
-            self._world.timeline.after(turn * (1.2 + fault.chance * 2), lambda: None if self._over else self.kill(short))
+            self._soon(turn * (1.2 + fault.chance * 2), self.kill, short)
 
     def pause(self, fault: Fault) -> None:
         machine = self._world.machines[fault.who]
@@ -175,7 +178,7 @@ class Faults:
         random = Random(fault.chance)
         for _ in range(8):
             one = random.choice(list(self._world.network.links.values()))
-            self._world.timeline.after(random.random() * fault.lasts, lambda one=one: one.lose())
+            self._soon(random.random() * fault.lasts, one.lose)
 
     def slow_network(self, fault: Fault) -> None:
         network = self._world.network

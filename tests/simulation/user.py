@@ -23,6 +23,7 @@ class Mailbox:
     password: str
     known: bool = False  # it is registered
     gone: bool = False
+    leaving: bool = False  # somebody tried to delete it
     passwords: list[str] = attrs.Factory(list)  # all that may be the present one
     shown: set[str] = attrs.Factory(set)
 
@@ -75,6 +76,7 @@ class Terminal:
         self.script: Waits | None = None
         self.waits_since = 0.0
         self._wants = ""
+        self._resting = False
         self._timer: Event = timeline.after(begin, self._go_on)
 
     def news(self) -> None:
@@ -82,8 +84,14 @@ class Terminal:
         if self._wants == "reply" and self.wire is not None and (self.wire.replies or not self.wire.open):
             self._go_on()
 
+    def rest(self) -> None:
+        """Do nothing more."""
+        self._resting = True
+
     def _go_on(self) -> None:
         self._timer.cancel()
+        if self._resting:
+            return
         self._wants = ""
         assert self.script is not None
         try:
@@ -208,6 +216,8 @@ class User(Terminal):
                 break
         if reply is None or reply.code != 230:
             self._check(reply, {230, 535, 453, 450, 451, 452, 421})
+            if reply is not None and reply.code == 535 and mailbox.leaving:
+                mailbox.gone = True  # it was done, though nobody was told
             return False
         self._begin(asked, reply)
         return True
@@ -333,6 +343,7 @@ class User(Terminal):
         if kind == "passwd":
             return (yield from self._change_password())
         if kind == "unregister":
+            self.mailbox.leaving = True
             return (yield from self._finish(self._new("UNREGISTER", self.mailbox.passwords[-1])))
         if kind == "ask":
             verb = self.random.choice(["UNREAD", "LIST *", "WHO", "STATUS", "NOOP"])

@@ -14,7 +14,7 @@ from chattwist.replication.messages import View
 from tests.simulation.faults import LASTS, Fault, Faults, draw
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
-from tests.simulation.promises import check_all, check_answer
+from tests.simulation.promises import check_all, check_answer, is_busy
 from tests.simulation.timeline import Timeline
 from tests.simulation.truth import Truth, Violation
 from tests.simulation.user import Attempt, Mailbox, Sitting, User
@@ -93,6 +93,7 @@ class World:
                 user.finishing = True
             if self._settle():
                 self._stay_quiet()
+                self._come_to_rest()
                 check_all(self)
         return self.truth.violations
 
@@ -112,6 +113,15 @@ class World:
         self.timeline.run(self.timeline.now + QUIET)
         if self.truth.changes != before or not self.is_well():
             self.truth.violated("quiet after healing", f"{self.truth.changes - before} changes of view")
+
+    def _come_to_rest(self) -> None:
+        """Let end what is under way just now: users still log in and out."""
+        for user in self.users:
+            user.rest()
+        for _ in range(8):
+            if not any(is_busy(machine) for machine in self.machines):
+                return
+            self.timeline.run(self.timeline.now + LOOK)
 
     def is_well(self) -> bool:
         """Whether the lowest replica leads, all are in its view, and all hold the same."""
