@@ -134,6 +134,7 @@ class Machine:
         self.clients = Clients(self.replica, self.cluster, process)  # type: ignore[arg-type]
         self.process = process
         self.awake = self.timeline.now
+        process.wall_ahead = lambda: self.wall_ahead
         process.after_each, process.failed = self._look, self._failed
         self.replica.start(ChannelTo(self.rank, self.network))
         self.network.started(self.rank)

@@ -30,6 +30,7 @@ class Process:
         self.stopped = False
         self.resumed = timeline.now  # when it started, or went on after a stop
         self.after_each: Callable[[], None] = lambda: None
+        self.wall_ahead: Callable[[], float] = lambda: 0.0  # of interest only to those who use it by mistake
         self.failed: Callable[[Exception], None] = lambda error: None
         self._held: dict[str, deque[Held]] = {}
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from chattwist import model
-from chattwist.chat import Account, Chat
+from chattwist.accounts import Account
+from chattwist.chat import Chat
 from chattwist.names import fold
 from tests.simulation.user import Attempt, Mailbox, Sitting
 from tests.simulation.wire import Reply
