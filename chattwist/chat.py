@@ -7,54 +7,14 @@ copies of each other only while the key is remembered, a day.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-
-import attrs
+from collections.abc import Iterator
 
 from chattwist import model
-from chattwist.names import Claim, Names, fold
+from chattwist.accounts import Account, Accounts
+from chattwist.model import Place, place
+from chattwist.names import fold
 
 KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
-
-Place = tuple[int, str]
-
-
-@attrs.define(eq=False)
-class Account:
-    """An account, living or deleted; an operation may speak of one whose registration is not known yet (``name`` is empty)."""
-
-    id: str
-    name: str = ""
-    registered: model.Registered | None = None
-    confirmed: bool = False  # its registration was committed (R19)
-    password: str = ""
-    password_set: Place = (0, "")
-    deleted: bool = False
-    messages: list[model.Sent] = attrs.Factory(list)
-    unread: dict[str, model.Sent] = attrs.Factory(dict)
-    unread_from: dict[str, int] = attrs.Factory(dict)
-    unread_in_order: bool = True
-
-    @property
-    def shown(self) -> str:
-        """How the account is called on the wire."""
-        return f"~{self.name}" if self.deleted else self.name
-
-    @property
-    def is_renamed(self) -> bool:
-        """Whether another account has the name that it was registered under."""
-        return self.registered is not None and self.name != self.registered.name
-
-    @property
-    def claim(self) -> Claim:
-        """By which it claims its name; once it is registered."""
-        assert self.registered is not None
-        return not self.confirmed, *place(self.registered)
-
-
-def place(operation: model.Operation) -> Place:
-    """Where an operation stands in the one order that all replicas show."""
-    return operation.at, operation.id
 
 
 def position(messages: list[model.Sent], where: Place) -> int:
@@ -66,22 +26,20 @@ class Chat:
     """The state that a set of operations makes."""
 
     def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {}
-        self.names = Names()
+        self.accounts = Accounts()
+        self.names = self.accounts.names
         self.messages: dict[str, model.Sent] = {}
-        self.unconfirmed: set[str] = set()  # living accounts whose registration may not be committed
         self.latest = 0  # the largest stamp of any operation applied
         self.gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
-        self._former: dict[str, list[str]] = {}  # folded name → ids of deleted accounts
         self._keys: dict[tuple[str, str], tuple[model.AnyOperation, ...]] = {}  # (owner, key) → what it was used for
         self._merges = {
             model.Sent: self._sent,
             model.Read: self._marked_read,
             model.Deleted: self._deleted,
-            model.Registered: self._registered,
-            model.Confirmed: self._confirmed,
+            model.Registered: self.accounts.registered,
+            model.Confirmed: self.accounts.confirmed,
             model.PasswordChanged: self._password_changed,
             model.Unregistered: self._unregistered,
         }
@@ -94,67 +52,21 @@ class Chat:
         if operation.at > self.latest:
             self.latest = operation.at
 
-    def _account(self, account_id: str) -> Account:
-        account = self.accounts.get(account_id)
-        if account is None:
-            account = self.accounts[account_id] = Account(account_id)
-        return account
-
-    def _registered(self, operation: model.Registered) -> None:
-        account = self._account(operation.id)
-        if account.registered is not None:
-            return
-        account.registered = operation
-        account.name = operation.name
-        self._set_password(account, operation.password, place(operation))
-        if account.deleted:
-            self._former.setdefault(fold(account.name), []).append(account.id)
-        else:
-            self._rename(self.names.add(operation.name, account.claim))
-            if not account.confirmed:
-                self.unconfirmed.add(account.id)
-
-    def _confirmed(self, operation: model.Confirmed) -> None:
-        account = self._account(operation.account)
-        self.unconfirmed.discard(account.id)
-        if account.registered is None or account.deleted or account.confirmed:
-            account.confirmed = True
-            return
-        name, claim = account.registered.name, account.claim
-        account.confirmed = True
-        self._rename(self.names.remove(name, claim))
-        self._rename(self.names.add(name, account.claim))
-
     def _password_changed(self, operation: model.PasswordChanged) -> None:
         self._remember(operation, operation.account)
-        self._set_password(self._account(operation.account), operation.password, place(operation))
-
-    def _set_password(self, account: Account, password: str, where: Place) -> None:
-        if where > account.password_set:
-            account.password, account.password_set = password, where
+        self.accounts.set_password(self.accounts.known(operation.account), operation.password, place(operation))
 
     def _unregistered(self, operation: model.Unregistered) -> None:
-        account = self._account(operation.account)
+        account = self.accounts.known(operation.account)
         self._remember(operation, operation.account)
         if account.deleted:
             return
-        account.deleted = True
-        self.unconfirmed.discard(account.id)
-        if account.registered is not None:
-            account.name = account.registered.name
-            self._former.setdefault(fold(account.name), []).append(account.id)
-            self._rename(self.names.remove(account.name, account.claim))
+        self.accounts.delete(account)
         for message in account.messages:
             if not self._reachable(message):
                 del self.messages[message.id]
                 self._pairs.pop(_pair(message), None)
         account.messages, account.unread, account.unread_from = [], {}, {}
-
-    def _rename(self, suffixes: Iterable[tuple[str, str]]) -> None:
-        for account_id, suffix in suffixes:
-            account = self.accounts[account_id]
-            if account.registered is not None:
-                account.name = account.registered.name + suffix
 
     def _sent(self, operation: model.Sent) -> None:
         if operation.id in self.messages:
@@ -166,7 +78,7 @@ class Chat:
         if operation.id in self.gone or not self._reachable(operation):
             return
         self.messages[operation.id] = operation
-        sender, recipient = self._account(operation.sender), self._account(operation.recipient)
+        sender, recipient = self.accounts.known(operation.sender), self.accounts.known(operation.recipient)
         if not sender.deleted:
             _insert(sender.messages, operation)
         if recipient is not sender and not recipient.deleted:
@@ -195,7 +107,7 @@ class Chat:
 
     def _reachable(self, message: model.Sent) -> bool:
         """A message between accounts that are both deleted is nobody's."""
-        return not (self._account(message.sender).deleted and self._account(message.recipient).deleted)
+        return not (self.accounts.known(message.sender).deleted and self.accounts.known(message.recipient).deleted)
 
     def _count_unread(self, recipient: Account, message: model.Sent) -> None:
         if message.id in self._read:
@@ -289,7 +201,7 @@ class Chat:
     def with_account(self, account: Account, name: str) -> list[list[model.Sent]] | None:
         """The messages with each account called ``name`` (several for a ``~name``); None if there is no such account."""
         if name.startswith("~"):
-            others = self._former.get(fold(name[1:]), [])
+            others = self.accounts.former.get(fold(name[1:]), [])
         else:
             found = self.names.find(name)
             others = [] if found is None else [found]

@@ -9,8 +9,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chattwist import errors, model
+from chattwist.accounts import Account
 from chattwist.attempts import Attempts
-from chattwist.chat import Account, Chat
+from chattwist.chat import Chat
 from chattwist.names import fold
 from chattwist.passwords import PasswordThreads, hash_password, is_right, nobodys_hash
 from chattwist.protocol.backend import Committed, Done

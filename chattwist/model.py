@@ -88,6 +88,14 @@ class Read(Operation, frozen=True, omit_defaults=True, gc=False, tag="read"):
 AnyOperation: TypeAlias = Registered | Confirmed | PasswordChanged | Unregistered | Sent | Deleted | Read
 
 
+Place: TypeAlias = tuple[int, str]
+
+
+def place(operation: Operation) -> Place:
+    """Where an operation stands in the one order that all replicas show."""
+    return operation.at, operation.id
+
+
 def new_origin() -> str:
     """Draw the origin of a replica that starts (rule R4): never one that was used before."""
     return "".join(secrets.choice(ORIGIN_ALPHABET) for _ in range(ORIGIN_LENGTH))

@@ -1,6 +1,6 @@
 """Who is logged in on this replica: sessions that the primary granted."""
 
-from chattwist.chat import Account
+from chattwist.accounts import Account
 from chattwist.errors import TryLater
 from chattwist.protocol.session import Session
 from chattwist.replication.messages import Login

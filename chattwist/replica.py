@@ -9,7 +9,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from chattwist import errors, model
-from chattwist.chat import Account, Chat
+from chattwist.accounts import Account
+from chattwist.chat import Chat
 from chattwist.cluster import Address, Cluster
 from chattwist.commits import Commits, Tag
 from chattwist.grants import Grants
@@ -260,7 +261,9 @@ class Replica:
             self.log.info("in no view now")
         self._router.role(role, view)
         if role == "primary":
-            for account in list(self.chat.unconfirmed):  # their own primary was lost between the two operations (R19)
+            for account in list(
+                self.chat.accounts.unconfirmed
+            ):  # their own primary was lost between the two operations (R19)
                 if not self.chat.accounts[account].is_renamed:
                     self._router.submit(Confirm(account), "", lambda result: None)
 
@@ -298,8 +301,10 @@ class Replica:
         wish = Enter(0, self._rank, account.id, account.password, False, login.session)
 
         def answered(result: Login | errors.ChatError) -> None:
-            if isinstance(result, errors.LoggedInElsewhere) and self._online.id(account.id) == login.session:
-                self._online.end(account.id, ELSEWHERE)
+            if isinstance(result, errors.LoggedInElsewhere):
+                self.over(account.id, login.session)
+            elif isinstance(result, Login) and not self.is_here(account.id, login.session):  # it ended meanwhile
+                self._router.leave(account.id, login.session)
 
         self._router.enter(wish, answered)
 
@@ -307,7 +312,7 @@ class Replica:
         """See Side."""
         match message:
             case messages.End():
-                if self._online.id(message.account) == message.session:
+                if self.is_here(message.account, message.session):
                     self._online.end(message.account, message.text)
                 self.member.send(rank, messages.Leave(message.account, message.session))
             case messages.Logins():

@@ -11,7 +11,8 @@ from typing import TypeAlias
 import msgspec
 
 from chattwist import errors, model
-from chattwist.chat import Account, Chat, is_remembered
+from chattwist.accounts import Account
+from chattwist.chat import Chat, is_remembered
 from chattwist.names import fold, is_name
 
 Stamp: TypeAlias = Callable[[], tuple[str, int]]  # gives the id and the time stamp of the operation that is made

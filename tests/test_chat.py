@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
-from chattwist.chat import KEY_LIFETIME, Chat, newest, place
+from chattwist.chat import KEY_LIFETIME, Chat, newest
+from chattwist.model import place
 
 ACCOUNTS = ["a-1", "a-2", "b-1"]
 MESSAGES = [f"m-{n}" for n in range(1, 6)]
@@ -21,6 +22,7 @@ def operations() -> st.SearchStrategy[model.AnyOperation]:
     key = st.sampled_from(["", "k1", "k2"])
     return st.one_of(
         st.builds(model.Registered, account, at, st.sampled_from(["bob", "Bob", "eve"]), st.just("hash"), key),
+        st.builds(model.Confirmed, st.sampled_from(["c-1", "c-2"]), at, account),
         st.builds(model.PasswordChanged, st.sampled_from(["p-1", "p-2"]), at, account, st.sampled_from("xy"), key),
         st.builds(model.Unregistered, st.sampled_from(["u-1", "u-2"]), at, account, key),
         st.builds(model.Sent, st.sampled_from(MESSAGES), at, account, account, st.just("hi"), key),
@@ -101,6 +103,26 @@ def two_accounts() -> Chat:
 
 class ChatTests(SynchronousTestCase):
     """What the operations mean, one at a time."""
+
+    def test_a_registration_that_was_committed_keeps_the_name(self) -> None:
+        """Nobody who was told "yes" is renamed for an earlier one of which nobody was told."""
+        chat = two_accounts()
+        chat.apply(model.Confirmed("n-1", 3, "b-1"))
+        chat.apply(model.Registered("c-1", 1, "Bob", "h"))
+        self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob", "Bob~2"))
+        chat.apply(model.Confirmed("n-2", 4, "c-1"))
+        self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob~2", "Bob"))
+
+    def test_a_registration_repeated_is_one_account(self) -> None:
+        """What a lost primary kept of a REGISTER that was repeated with its key never shows, not even when the account ends."""
+        chat = two_accounts()
+        chat.apply(model.Registered("e-1", 6, "eve", "h", "key"))
+        chat.apply(model.Confirmed("n-1", 7, "e-1"))
+        chat.apply(model.Registered("e-2", 5, "eve", "h", "key"))
+        self.assertEqual([chat.names.find("eve"), chat.names.find("eve~2")], ["e-1", None])
+        chat.apply(model.Unregistered("u-1", 8, "e-1"))
+        self.assertIsNone(chat.account("eve"))
+        self.assertNotIn("e-2", chat.accounts.unconfirmed)
 
     def test_a_deletion_that_comes_first_holds(self) -> None:
         """A message whose deletion is known already never appears."""

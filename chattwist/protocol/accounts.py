@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from chattwist import errors
-from chattwist.chat import Account
+from chattwist.accounts import Account
 from chattwist.protocol import messages
 from chattwist.protocol.backend import Committed
 from chattwist.requests import Repeat

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import attrs
 
 from chattwist import model
-from chattwist.chat import Account, Chat
+from chattwist.accounts import Account
+from chattwist.chat import Chat
 from chattwist.requests import AnyRequest
 
 if TYPE_CHECKING:

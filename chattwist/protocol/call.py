@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from chattwist import errors
-from chattwist.chat import Account
+from chattwist.accounts import Account
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend, Done
 

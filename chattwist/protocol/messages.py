@@ -4,7 +4,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from chattwist import errors, model
-from chattwist.chat import Account, Chat, newest, place
+from chattwist.accounts import Account
+from chattwist.chat import Chat, newest
+from chattwist.model import place
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Committed
 from chattwist.requests import Delete, Send, find_account

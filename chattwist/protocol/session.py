@@ -5,7 +5,9 @@ SEND after SEND: those share commits. Each command is a Call, answered once; ans
 """
 
 from chattwist import errors, model
-from chattwist.chat import Account, Place, place, position
+from chattwist.accounts import Account
+from chattwist.chat import position
+from chattwist.model import Place, place
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend, Committed, Sink
 from chattwist.protocol.call import Call, Then
