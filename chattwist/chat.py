@@ -42,6 +42,7 @@ class Chat:
             model.Confirmed: self.accounts.confirmed,
             model.PasswordChanged: self._password_changed,
             model.Unregistered: self._unregistered,
+            model.Lost: lambda operation: None,
         }
 
     # -- merging

@@ -85,7 +85,13 @@ class Read(Operation, frozen=True, omit_defaults=True, gc=False, tag="read"):
     key: str = ""
 
 
-AnyOperation: TypeAlias = Registered | Confirmed | PasswordChanged | Unregistered | Sent | Deleted | Read
+class Lost(Operation, frozen=True, omit_defaults=True, gc=False, tag="lost"):
+    """The place of an operation that damage took from all replicas, so that what came behind it can be caught up with."""
+
+    key: str = ""
+
+
+AnyOperation: TypeAlias = Lost | Registered | Confirmed | PasswordChanged | Unregistered | Sent | Deleted | Read
 
 
 Place: TypeAlias = tuple[int, str]

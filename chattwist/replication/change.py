@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
+from chattwist import model
 from chattwist.cluster import Timings
 from chattwist.replication.catchup import Catchup
 from chattwist.replication.contact import Contact
@@ -99,7 +100,7 @@ class Changes:
 
     def _own_word(self) -> Promise:
         own = self._own
-        return Promise(own.promised, {}, own.state.view, own.current, True, [])
+        return Promise(own.promised, {}, own.log.loose, own.state.view, own.current, True, [])
 
     def _may_lead(self, known: Mapping[int, Known]) -> bool:
         if self._majority and not is_majority(len(known), self._size):
@@ -172,7 +173,10 @@ class Changes:
         if not self._may_lead({self._own.rank: self._own_word(), **change.promises}):
             self.change = None
         elif not self._pull(change):
-            self._install(change)
+            if lost := self._lost(change):
+                self._bridge(change, lost)
+            else:
+                self._install(change)
 
     def _is_stuck(self, change: Change, missing: set[int]) -> bool:
         """Whether those that are waited for are gone, or do nothing."""
@@ -193,6 +197,30 @@ class Changes:
             else:  # it is gone, and what it alone has comes when it is back
                 del change.promises[rank]
         return bool(lacking)
+
+    def _lost(self, change: Change) -> list[model.AnyOperation]:
+        """What damage took from all replicas, though some hold what came behind it (R10): known only once all are here."""
+        if len(change.promises) + 1 < self._size:
+            return []
+        behind: dict[str, set[int]] = {}
+        for word in (self._own_word(), *change.promises.values()):
+            for origin, numbers in word.loose.items():
+                behind.setdefault(origin, set()).update(numbers)
+        vector = self._own.log.vector
+        return [
+            model.Lost(f"{origin}-{number}", 0)
+            for origin, numbers in behind.items()
+            for number in range(vector.get(origin, 0) + 1, max(numbers))
+            if number not in numbers
+        ]
+
+    def _bridge(self, change: Change, lost: list[model.AnyOperation]) -> None:
+        """Put something into the gaps; the next change finds what is behind them."""
+        self._own.effects.append(Say(f"{len(lost)} operations were damaged and are on no replica", loud=True))
+        self._own.store(lost, lambda durable: None)
+        for rank in change.promises:
+            self._own.send(rank, Fill(change.epoch, lost))
+        self.change = None
 
     def _install(self, change: Change) -> None:
         members = sorted([self._own.rank, *(rank for rank, one in change.promises.items() if self._fill(rank, one))])
@@ -256,7 +284,9 @@ class Changes:
     def _promise(self, rank: int, epoch: Epoch, durable: bool) -> None:
         own = self._own
         if durable and own.promised == epoch:
-            own.send(rank, Promise(epoch, own.log.vector, own.state.view, own.current, True, self._logins()))
+            own.send(
+                rank, Promise(epoch, own.log.vector, own.log.loose, own.state.view, own.current, True, self._logins())
+            )
 
     def fill(self, rank: int, message: Fill) -> None:
         """Take in what was lacking."""

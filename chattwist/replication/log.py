@@ -25,6 +25,11 @@ class Log:
         """How much of each origin is here."""
         return {origin: len(operations) for origin, operations in self._origins.items()}
 
+    @property
+    def loose(self) -> dict[str, list[int]]:
+        """The numbers of the operations behind gaps, by origin."""
+        return {origin: sorted(numbers) for origin, numbers in self._loose.items() if numbers}
+
     def load(self, operation: model.AnyOperation) -> None:
         """Take in an operation from the disk, where damage may have left gaps."""
         origin, number = split(operation.id)

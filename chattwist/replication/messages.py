@@ -69,10 +69,11 @@ class Prepare(Message, frozen=True, tag="prepare"):
 
 
 class Promise(Message, frozen=True, tag="promise"):
-    """Promised, durably; with what the sender holds."""
+    """Promised, durably; with what the sender holds: ``loose`` are the numbers of what it holds behind gaps, by origin."""
 
     epoch: Epoch
     vector: dict[str, int]
+    loose: dict[str, list[int]]
     view: View | None
     current: bool
     fit: bool

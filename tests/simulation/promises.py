@@ -163,7 +163,8 @@ def _accounts(world: "World", chat: Chat) -> Broken:
         if attempt.verb == "REGISTER" and attempt.key not in by_key:
             yield "what is acknowledged stays", attempt.line
         if attempt.verb == "UNREGISTER" and attempt.done.code == 250:
-            if not all(chat.accounts[chat_id].deleted for chat_id in _accounts_of(world, chat, attempt.mailbox)):
+            mine = [chat.accounts[account] for account in _accounts_of(world, chat, attempt.mailbox)]
+            if any(not one.deleted and chat.account(one.name) is one for one in mine):  # others are copies
                 yield "what is deleted stays deleted", attempt.line
     yield from _passwords(world, chat)
 
@@ -192,27 +193,22 @@ def _passwords(world: "World", chat: Chat) -> Broken:
 
 def _names(world: "World", chat: Chat) -> Broken:
     """Who was told yes has the name, unless somebody was told so in a part that was cut off."""
-    told = {one.key: one for one in world.attempts if one.verb == "REGISTER" and one.done is not None}
+    told: dict[str, Reply] = {}  # account → the first login
+    for sitting in world.sittings:
+        told.setdefault(sitting.account, sitting.granted)
     claims: dict[str, list[Account]] = {}
     for account in chat.accounts.values():
         if account.registered is not None and not account.deleted:
             claims.setdefault(fold(account.registered.name), []).append(account)
     for name, accounts in claims.items():
-        sure = [one for one in accounts if one.registered is not None and one.registered.key in told]
+        sure = sorted((one for one in accounts if one.id in told), key=lambda one: told[one.id].when)
         holder = chat.account(name)
         if sure and holder is not None and holder not in sure:
-            yield "nobody who was told yes is renamed for one that was not", f"{holder} has the name of {sure}"
-        keys = dict.fromkeys(one.registered.key for one in sure if one.registered)  # a key may have made it twice
-        attempts = sorted((told[key] for key in keys), key=_when)
-        for earlier, later in zip(attempts, attempts[1:], strict=False):
-            assert earlier.done is not None and later.done is not None
-            if not world.truth.may_lack(later.done.view, earlier.done.view, earlier.done.when):
-                yield "one account a name", f"{earlier.line} at {_when(earlier)} and {later.line} at {_when(later)}"
-
-
-def _when(attempt: Attempt) -> float:
-    assert attempt.done is not None
-    return attempt.done.when
+            yield "nobody who was told yes is renamed for one that was not", f"{holder.id} has the name of {sure[0].id}"
+        for one, other in zip(sure, sure[1:], strict=False):
+            earlier, later = told[one.id], told[other.id]
+            if not world.truth.may_lack(later.view, earlier.view, earlier.when):
+                yield "one account a name", f"{one.id} at {earlier.when:.3f} and {other.id} at {later.when:.3f}"
 
 
 # -- sessions
@@ -227,7 +223,7 @@ def _sessions(world: "World") -> Broken:
         if sitting is None:
             continue
         for other in world.sittings:
-            if other.mailbox is not sitting.mailbox or other is sitting or not _outlives(other, sitting, sent, done.when):
+            if other.account != sitting.account or other is sitting or not _outlives(other, sitting, sent, done.when):
                 continue
             if not _was_cut_off(world, sitting, other, done):
                 where = f"{done.view}, after a login in {other.granted.view} at {other.granted.when:.3f}"

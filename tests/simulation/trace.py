@@ -9,7 +9,7 @@ from chattwist.replication import messages, steps
 from chattwist.replication.core import Core
 
 Tell = Callable[[str], None]
-LONGEST = 300  # characters of one value
+LONGEST = 1500  # characters of one value
 
 
 def short(value: object) -> str:

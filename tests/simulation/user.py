@@ -35,6 +35,7 @@ class Sitting:
     mailbox: Mailbox
     rank: int
     wire: Wire
+    account: str
     asked: float
     granted: Reply
     ended: float = math.inf  # when the user ended it
@@ -246,7 +247,7 @@ class User(Terminal):
 
     def _begin(self, asked: float, reply: Reply) -> None:
         assert self.wire is not None
-        self.sitting = Sitting(self.mailbox, self._at, self.wire, asked, reply)
+        self.sitting = Sitting(self.mailbox, self._at, self.wire, reply.account, asked, reply)
         self._sent = []
         self._note(self.sitting)
 

@@ -27,6 +27,7 @@ class Reply:
     when: float
     view: View | None
     tag: str = ""
+    account: str = ""  # the id of the one that was logged in then, which no client is told
 
     @property
     def text(self) -> str:
@@ -109,15 +110,15 @@ class Wire:
             self.closed = min(self.closed, self._process.timeline.now)
             self._news()
 
-    def _take(self, data: bytes, when: float, view: View | None) -> None:
+    def _take(self, data: bytes, when: float, view: View | None, account: str) -> None:
         if not self.open:
             return
         *whole, self._partial = (self._partial + data).split(b"\n")
         for line in whole:
-            self._take_line(line.decode().rstrip("\r"), when, view)
+            self._take_line(line.decode().rstrip("\r"), when, view, account)
         self._news()
 
-    def _take_line(self, line: str, when: float, view: View | None) -> None:
+    def _take_line(self, line: str, when: float, view: View | None, account: str) -> None:
         if self._note is not None:
             self._note(f"< {line}")
         if line.startswith("* "):
@@ -127,7 +128,7 @@ class Wire:
         assert match is not None, f"not a reply: {line!r}"
         self._lines.append(match[4])
         if match[3] == " ":
-            self.replies.append(Reply(int(match[2]), self._lines, when, view, match[1] or ""))
+            self.replies.append(Reply(int(match[2]), self._lines, when, view, match[1] or "", account))
             self._lines = []
 
     # -- the server's side
@@ -153,6 +154,10 @@ class Wire:
         if protocol is not None:
             protocol.connectionLost()
 
+    def _account(self) -> str:
+        account = self._protocol._session.account if self._protocol is not None else None
+        return "" if account is None else account.id
+
     def _plan_flush(self) -> None:
         if not self._flushing and not self.stuck:
             self._flushing = True
@@ -165,7 +170,7 @@ class Wire:
         data, self._unsent = self._unsent, b""
         if data:
             self._shown([found.decode() for found in _SHOWN.findall(data)])
-            self._transmit(self._take, data, self._process.timeline.now, self._view())
+            self._transmit(self._take, data, self._process.timeline.now, self._view(), self._account())
         if self._producer is not None:
             self._producer.resumeProducing()
         if self._closing:
