@@ -260,6 +260,10 @@ class Replica:
         else:
             self.log.info("in no view now")
         self._router.role(role, view)
+        if role:
+            for login in self._roster.at(self._rank):
+                if not self.is_here(login.account, login.session):  # it ended while the view was made
+                    self._router.leave(login.account, login.session)
         if role == "primary":
             for account in list(
                 self.chat.accounts.unconfirmed

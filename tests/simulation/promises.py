@@ -42,11 +42,21 @@ def check_answer(world: "World", attempt: Attempt) -> None:
 def check_all(world: "World") -> None:
     """All that can be said at the end."""
     whole = [machine.replica.chat for machine in world.machines]
+    loose = {found for machine in world.machines for found in loose_in(machine)}
+    if loose:  # behind a hole that damage left, and that nobody can close
+        world.truth.forgotten |= loose
+        whole = whole[:1]
     for promise, what in [
         *_equal(whole), *_sends(world, whole[0]), *_deletions(world, whole[0]), *_accounts(world, whole[0]),
         *_names(world, whole[0]), *_unread(world, whole[0]), *_sessions(world), *_online(world), *_bounded(world),
     ]:  # fmt: skip
         world.truth.violated(promise, what)
+
+
+def loose_in(machine: "Machine") -> Iterator[str]:
+    """Operations behind a hole."""
+    for operations in machine.replica.core.own.log._loose.values():
+        yield from (operation.id for operation in operations.values())
 
 
 def shown_by(chat: Chat) -> dict[str, object]:
