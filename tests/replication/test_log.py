@@ -1,0 +1,114 @@
+"""The log: which operations are here, and what another replica lacks."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist import model
+from chattwist.replication import log
+from chattwist.replication.log import Log
+from tests.replication.cores import sent
+
+
+def logged(*ids: str) -> Log:
+    """A log with these messages."""
+    found = Log()
+    for operation_id in ids:
+        found.add(sent(operation_id))
+    return found
+
+
+def ids(operations: object) -> list[str]:
+    """The ids of operations."""
+    return [operation.id for operation in operations]  # type: ignore[attr-defined]
+
+
+class GapTests(SynchronousTestCase):
+    """Rule R3: of each origin everything up to some number is here, and nothing else counts."""
+
+    def test_takes_what_is_next(self) -> None:
+        """What follows is taken; what is known already, or lies behind a gap, is not."""
+        here = logged("a-1")
+        self.assertEqual([here.add(sent(one)) for one in ("a-1", "a-3", "a-2", "b-2")], [False, False, True, False])
+        self.assertEqual({origin: n for origin, n in here.vector.items() if n}, {"a": 2})
+
+    def test_new_of_a_batch(self) -> None:
+        """Of a batch that comes from another replica exactly that is new which follows on what is here, or on the batch itself."""
+        here = logged("a-1", "a-2")
+        batch = [sent(one) for one in ("a-2", "a-3", "b-1", "a-4", "a-4", "a-6", "b-3", "b-2")]
+        self.assertEqual(ids(here.new_of(batch)), ["a-3", "b-1", "a-4", "b-2"])
+        self.assertEqual(here.vector, {"a": 2})
+
+    def test_loaded_with_a_gap(self) -> None:
+        """What damage left behind a gap is not said to be here, so that it is asked for again; it counts once the gap is closed."""
+        here = Log()
+        for one in ("a-1", "a-3", "a-4", "a-6"):
+            here.load(sent(one))
+        self.assertEqual(here.vector, {"a": 1})
+        self.assertIsNone(here.get("a-3"))
+        here.add(sent("a-2"))
+        self.assertEqual(here.vector, {"a": 4})
+        self.assertEqual(here.get("a-4"), sent("a-4"))
+        self.assertFalse(here.add(sent("a-6")))
+
+    def test_loaded_twice(self) -> None:
+        """A record that is on the disk twice counts once."""
+        here = Log()
+        for one in ("a-1", "a-1", "a-2"):
+            here.load(sent(one))
+        self.assertEqual(ids(here), ["a-1", "a-2"])
+
+
+class MissingTests(SynchronousTestCase):
+    def test_exactly_what_is_lacking(self) -> None:
+        """Another replica is given what it lacks, of each origin in order, and nothing that it has."""
+        here = logged("a-1", "a-2", "a-3", "b-1")
+        operations, more = here.missing({"a": 1, "c": 7})
+        self.assertEqual((ids(operations), more), (["a-2", "a-3", "b-1"], False))
+        self.assertEqual(here.missing({"a": 3, "b": 1}), ([], False))
+
+    def test_in_batches(self) -> None:
+        """A long history comes in batches that follow on each other, the last of which says so."""
+        here = logged(*(f"a-{n}" for n in range(1, log.BATCH + 3)), "b-1")
+        there = Log()
+        sizes = []
+        more = True
+        while more:
+            operations, more = here.missing(there.vector)
+            self.assertEqual(there.new_of(operations), operations)
+            for operation in operations:
+                there.add(operation)
+            sizes.append(len(operations))
+        self.assertEqual(sizes, [log.BATCH, 3])
+        self.assertEqual(there.vector, here.vector)
+
+    def test_long_texts_make_small_batches(self) -> None:
+        """Large messages do not make a batch that keeps a replica busy; each batch brings at least one."""
+        here = Log()
+        for n in range(1, 5):
+            here.add(model.Sent(f"a-{n}", n, "x", "y", "t" * (log.BATCH_BYTES * 2 // 3)))
+        operations, more = here.missing({})
+        self.assertEqual((len(operations), more), (2, True))
+        self.assertEqual(here.missing({"a": 2}), ([here.get("a-3"), here.get("a-4")], False))
+
+    def test_covers(self) -> None:
+        """A replica knows of another's vector whether it lacks something."""
+        here = logged("a-1", "a-2")
+        self.assertTrue(here.covers({"a": 2}) and here.covers({}) and here.covers({"b": 0}))
+        self.assertFalse(here.covers({"a": 3}) or here.covers({"b": 1}))
+
+
+class TextTests(SynchronousTestCase):
+    def test_a_deleted_text_is_given_to_nobody(self) -> None:
+        """Of a deleted message all replicas keep the id, and none its text (R7)."""
+        here = logged("a-1", "a-2")
+        here.forget_text("a-1")
+        (first, second), _ = here.missing({})
+        self.assertEqual([(first.id, first.text), (second.id, second.text)], [("a-1", ""), ("a-2", "hi")])  # type: ignore[union-attr]
+
+    def test_what_is_no_message_or_not_here(self) -> None:
+        """Forgetting a text that is not here changes nothing."""
+        here = Log()
+        registered = model.Registered("a-1", 1, "ann", "hash")
+        here.add(registered)
+        for one in ("a-1", "a-2", "a-0", "b-1"):
+            here.forget_text(one)
+        self.assertEqual(list(here), [registered])
