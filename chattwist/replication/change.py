@@ -24,6 +24,7 @@ from chattwist.replication.messages import (
     Refusal,
     Serving,
     State,
+    Unfit,
     View,
 )
 from chattwist.replication.own import Own
@@ -61,6 +62,7 @@ class Changes:
         self.change: Change | None = None
         self.begun = own.now  # when this replica, or the process, began to look for others
         self._said = False  # that it waits
+        self._forcing = False
         self.forced = False  # the view may lack what was acknowledged (R16)
         self._lacking: Epoch | None = None  # the coming view's, if not all that it was filled with could be kept
         # the candidate that was promised to, and until when it is waited for
@@ -109,7 +111,7 @@ class Changes:
         safe = safe or (self._majority and majority_remembers(known, self._size))
         first = all(one.view is None for one in known.values()) and self._nobody_else(known)
         waited = self._own.now - self._own.incomplete_since >= self._timings.last_view
-        self.forced = waited and not (safe or first)
+        self._forcing = waited and not (safe or first)
         self._say_that_it_waits(safe or first or waited, known)
         return safe or first or waited
 
@@ -142,6 +144,11 @@ class Changes:
         """Somebody promised a later epoch, or serves: this change can come to nothing."""
         self._own.highest = max(self._own.highest, message.promised[0])
         if self.change is not None and rank in self.change.asked:
+            self.change = None
+
+    def unfit(self, rank: int, message: Unfit) -> None:
+        """A coming member could not keep what it was filled with: the view has to do without it."""
+        if self.change is not None and self.change.epoch == message.epoch:
             self.change = None
 
     def installed(self, rank: int, message: Installed) -> None:
@@ -261,7 +268,8 @@ class Changes:
             if rank != self._own.rank:
                 self._own.send(rank, Serving(view.epoch))
         self._own.serving = True
-        if self.forced:
+        self.forced = (self.forced or self._forcing) and len(view.members) < self._size
+        if self._forcing:
             text = f"view {view.epoch[0]} serves without all of the last one: what only they hold comes with them"
             self._own.effects.append(Say(text, loud=True))
 
@@ -311,6 +319,8 @@ class Changes:
         own, view = self._own, install.view
 
         def saved(durable: bool) -> None:
+            if self._lacking == view.epoch:
+                own.send(view.primary, Unfit(view.epoch))
             if not durable or own.promised != view.epoch or self._lacking == view.epoch:
                 return
             own.installed, own.current, own.serving = view, True, False
@@ -331,6 +341,6 @@ class Changes:
         if self._followed is None:
             return False
         rank, until = self._followed
-        if self._own.now > until or not self._contact.is_alive(rank):
+        if self._own.now > until or not self._contact.is_alive(rank) or self._contact.serves(rank):
             self._followed = None
         return self._followed is not None

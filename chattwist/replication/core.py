@@ -172,6 +172,7 @@ class Core:
             self.contact.peers[rank].broken = True
 
     def _unfit(self, rank: int, message: messages.Unfit) -> None:
+        self.changes.unfit(rank, message)
         view = self.own.view
         if view is not None and view.epoch == message.epoch:
             self.contact.peers[rank].slow = True
@@ -186,6 +187,7 @@ class Core:
 
     def _consider(self) -> None:
         """Keep the view as it should be, or look for a primary."""
+        self.contact.settle()
         self._catch_up()
         if self.own.leads and not self.own.fit(self._timings.silence):
             self._step_down()
@@ -194,7 +196,7 @@ class Core:
         if self.own.leads:
             self._leaderless = self.own.now
             self._keep_members()
-        elif self.contact.primary() is not None or self.changes.follows():
+        elif self.changes.follows() or self.contact.primary() is not None:
             self._leaderless = self.own.now
         elif self._should_stand():
             self.changes.stand(peer.rank for peer in self.contact.two_way() if peer.beat and peer.beat.fit)
@@ -251,7 +253,6 @@ class Core:
 
     def _hand_over(self, view: View) -> None:
         """Let a lower port lead once it has been steady for its hold-down (R17)."""
-        self.contact.settle()
         if self.own.now - self._asked_to_lead < self._timings.silence:
             return
         for rank in view.members:

@@ -1,7 +1,7 @@
 """All operations that this replica holds durably, by origin: what catching up goes by; pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain
 
 import msgspec
 
@@ -74,7 +74,8 @@ class Log:
         found: list[model.AnyOperation] = []
         size = 0
         for origin, operations in self._origins.items():
-            for operation in islice(operations, vector.get(origin, 0), None):
+            start = vector.get(origin, 0)
+            for operation in operations[start : start + BATCH + 1]:
                 if len(found) == BATCH or size >= BATCH_BYTES:
                     return found, True
                 found.append(operation)

@@ -46,6 +46,7 @@ class Node:
         self.applied: list[str] = []
         self.role = steps.Role("", None)
         self.finished: list[str] = []
+        self.counts: list[int] = []  # on how many replicas each of those is that ended well
         self.said: list[steps.Say] = []
         self.delivered: list[AnyMessage] = []
         self.entered: list[steps.Entered] = []
@@ -211,7 +212,7 @@ class Cores:
         log = Log()
         for operation in node.operations:
             log.load(operation)
-        node.applied, node.role, node.finished, node.said = [], steps.Role("", None), [], []
+        node.applied, node.role, node.finished, node.counts, node.said = [], steps.Role("", None), [], [], []
         node.core = Core(
             node.rank, len(self.nodes), majority=self._majority, timings=self.timings, log=log, state=node.state,
             now=self.now, wall=lambda: NOON + int(self.now * 1e6), logins=lambda: node.logins,
@@ -260,6 +261,7 @@ class Cores:
                 node.applied += [operation.id for operation in effect.operations]
             case steps.Finish():
                 node.finished.append(effect.outcome)
+                node.counts += [effect.replicas] * (not effect.outcome)
                 self.lines.append(f"{node.rank} finishes {effect.outcome}".rstrip())
             case steps.Role():
                 node.role = effect
