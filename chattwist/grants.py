@@ -5,7 +5,7 @@ from collections.abc import Callable
 from chattwist import errors
 from chattwist.chat import Chat
 from chattwist.online import Online
-from chattwist.replication.messages import AnyMessage, End, Enter, Login, Logins, View
+from chattwist.replication.messages import NEVER, AnyMessage, End, Enter, Login, Logins, View
 from chattwist.roster import Roster
 
 Answer = Callable[[Login | errors.ChatError], None]
@@ -60,7 +60,7 @@ class Grants:
         """Whether the session is the account's; where none is known, it becomes so: its grant was lost with a view."""
         login = self._roster.get(account)
         if login is None and self._view is not None:
-            login = self._grant(Enter(0, rank, account, "", False, session))
+            login = self._grant(Enter(0, NEVER, rank, account, "", False, session))
         return login is not None and login.session == session
 
     def _grant(self, wish: Enter) -> Login:

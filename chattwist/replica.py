@@ -152,7 +152,9 @@ class Replica:
 
     def _enter(self, account: Account, hashed: str, takeover: bool, session: Session, done: Done) -> None:
         self._sessions += 1
-        wish = Enter(0, self._rank, account.id, hashed, takeover, f"{self._session_prefix}:{self._sessions}")
+        wish = Enter(
+            0, messages.NEVER, self._rank, account.id, hashed, takeover, f"{self._session_prefix}:{self._sessions}"
+        )
 
         def entered(result: Login | errors.ChatError) -> None:
             if isinstance(result, Login):
@@ -302,7 +304,7 @@ class Replica:
 
     def _ask_again(self, login: Login) -> None:
         account = self.chat.accounts[login.account]
-        wish = Enter(0, self._rank, account.id, account.password, False, login.session)
+        wish = Enter(0, messages.NEVER, self._rank, account.id, account.password, False, login.session)
 
         def answered(result: Login | errors.ChatError) -> None:
             if isinstance(result, errors.LoggedInElsewhere):

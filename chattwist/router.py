@@ -207,9 +207,9 @@ class Router:
         self._sent[self._number] = errand
         what = errand.what
         if isinstance(what, Enter):
-            self._outside.send(rank, msgspec.structs.replace(what, number=self._number))
+            self._outside.send(rank, msgspec.structs.replace(what, number=self._number, epoch=epoch))
         else:
-            self._outside.send(rank, Forward(self._number, errand.home, what, errand.session))
+            self._outside.send(rank, Forward(self._number, epoch, errand.home, what, errand.session))
 
     def applied(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag]) -> None:
         """The primary commits these: note which of them do what was forwarded from here."""
@@ -226,6 +226,8 @@ class Router:
     def deliver(self, rank: int, message: AnyMessage) -> None:
         """Something that another replica asks or answers."""
         match message:
+            case Forward() | Enter() if not self._is_for_us(message.epoch):
+                self._outside.send(rank, messages.Again(message.number))
             case Forward():
                 answer = self._answer_to(rank, message.number)
                 self._begin(message.request, message.session, answer, message.rank, (rank, message.number))
@@ -247,6 +249,9 @@ class Router:
                     self._held.append(errand)
             case messages.Failure():
                 self._settle(message.number, errors.chat_error(message.code, message.text))
+
+    def _is_for_us(self, epoch: Epoch) -> bool:
+        return epoch == messages.NEVER or (self.view is not None and self.view.epoch == epoch)
 
     def _answer_to(self, rank: int, number: int) -> Done:
         def done(result: Committed | messages.Login | errors.ChatError | errors.NotBegun) -> None:

@@ -157,10 +157,12 @@ class TakeOver(Message, frozen=True, tag="takeover"):
 class Forward(Message, frozen=True, tag="forward"):
     """A request of a client of replica ``rank``; ``session`` is the id of the session that makes it, or ``""``.
 
-    It goes to the primary, or to a replica that reaches the primary where the sender does not (R14).
+    It goes to the primary of the view of ``epoch``, and is refused in any other (R12): the sender may have given it to
+    another by now. With NEVER it goes to a replica that reaches the primary where the sender does not (R14).
     """
 
     number: int
+    epoch: Epoch
     rank: int
     request: AnyRequest
     session: str
@@ -184,9 +186,13 @@ class Failure(Message, frozen=True, tag="failure"):
 
 
 class Enter(Message, frozen=True, tag="enter"):
-    """Ask for a session of an account at replica ``rank``, where the password was found to fit the hash ``password``."""
+    """Ask for a session of an account at replica ``rank``, where the password was found to fit the hash ``password``.
+
+    ``epoch`` as in Forward.
+    """
 
     number: int
+    epoch: Epoch
     rank: int
     account: str
     password: str
@@ -217,7 +223,7 @@ class End(Message, frozen=True, tag="end"):
 
 
 class Again(Message, frozen=True, tag="again"):
-    """A forwarded request or login was not begun, since the sender is stopping: it is for the next primary."""
+    """A forwarded request or login was not begun, since the sender is not, or not for long, the primary it is for."""
 
     number: int
 

@@ -322,7 +322,7 @@ def _shown(message: AnyMessage) -> str:
         case messages.Install():
             return f"{name} {_view(message.view)}"
         case messages.Append():
-            return f"{name} {_epoch(message.epoch)} #{message.number} {_ids(message.operations)}"
+            return f"{name} {_epoch(message.epoch)} #{message.number} {_ids(message.operations)}".rstrip()
         case messages.Ack():
             return f"{name} {_epoch(message.epoch)} #{message.number}"
         case messages.Fill():
