@@ -1,0 +1,86 @@
+"""Catching up: a replica that was away gets what it lacks, and gives what only it has."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist.replication import log, messages
+from chattwist.replication.messages import AnyMessage, Pull, Pulled
+from tests.replication.cores import Cores, sent
+
+
+class CatchupTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.cores = Cores(2)
+        self.pulls: list[AnyMessage] = []
+
+    def watch(self, sender: int, rank: int, message: AnyMessage) -> bool:
+        """Note what is asked and answered; nothing is lost."""
+        if isinstance(message, Pull | Pulled):
+            self.pulls.append(message)
+        return False
+
+    def test_a_long_history(self) -> None:
+        """It comes in batches, one after the other, each durable before the next is asked for."""
+        count = 2 * log.BATCH + 1
+        self.cores.nodes[0].operations = [sent(f"a-{n}") for n in range(1, count + 1)]
+        self.cores.lose = self.watch
+        self.cores.start(0, 1)
+        self.cores.pass_time(1)
+        self.assertEqual(self.cores.nodes[1].applied, [f"a-{n}" for n in range(1, count + 1)])
+        batches = [len(one.operations) for one in self.pulls if isinstance(one, Pulled) and one.operations]
+        self.assertEqual(batches, [log.BATCH, log.BATCH, 1])
+        self.assertEqual(self.cores.roles(), "PF")
+
+    def test_both_ways(self) -> None:
+        """What each has, the other gets: nobody's history is cut back or replaced (R2)."""
+        for rank, name in enumerate("ab"):
+            self.cores.nodes[rank].operations = [sent(f"{name}-1"), sent(f"{name}-2")]
+        self.cores.start(0, 1)
+        self.cores.pass_time(1)
+        for node in self.cores.nodes:
+            self.assertEqual(node.held, {"a-1", "a-2", "b-1", "b-2"})
+        self.assertEqual(self.cores.nodes[0].operations[:2], [sent("a-1"), sent("a-2")])
+
+    def test_only_what_follows(self) -> None:
+        """Of an answer that does not follow on what is here nothing is taken (R3)."""
+        self.cores.start(0)
+        self.cores.hear(1, 0, Pulled([sent("b-2"), sent("c-1"), sent("b-4")], False))
+        self.assertEqual(self.cores.nodes[0].held, {"c-1"})
+
+    def test_a_lost_answer(self) -> None:
+        """A question that stays without an answer is asked again."""
+        self.cores.nodes[1].operations = [sent("a-1")]
+        self.cores.lose = lambda sender, rank, message: isinstance(message, Pulled)
+        self.cores.start(0, 1)
+        self.cores.pass_time(2)
+        self.assertEqual(self.cores.nodes[0].held, set())
+        self.cores.lose = lambda sender, rank, message: False
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.nodes[0].held, self.cores.roles()), ({"a-1"}, "PF"))
+
+    def test_damage(self) -> None:
+        """What was lost in the middle of a journal comes from another replica; what lies behind it counts again."""
+        self.cores.serving(0, 1)
+        self.cores.commit(0, "a-1", "a-2", "a-3")
+        self.cores.kill(1)
+        self.cores.run()
+        del self.cores.nodes[1].operations[1]
+        self.cores.start(1)
+        self.cores.pass_time(1)
+        self.assertEqual(self.cores.nodes[1].running.own.log.vector, {"a": 3})
+        self.assertEqual((self.cores.nodes[1].held, self.cores.roles()), ({"a-1", "a-2", "a-3"}, "PF"))
+
+    def test_repeated_before_all_have_it(self) -> None:
+        """What this replica caught up with counts as settled, for a retry key, only when a view has given it to all (R6)."""
+        cores = Cores()
+        cores.nodes[2].operations = [sent("c-1")]
+        cores.lose = lambda sender, rank, message: isinstance(message, messages.Prepare)
+        cores.start(0, 2)
+        cores.pass_time(0.5)
+        self.assertEqual(cores.nodes[0].held, {"c-1"})
+        self.assertFalse(cores.nodes[0].running.is_settled("c-1"))
+        cores.lose = lambda sender, rank, message: False
+        cores.start(1)
+        cores.pass_time(5)
+        self.assertEqual(cores.roles(), "PFF")
+        self.assertTrue(cores.nodes[0].running.is_settled("c-1"))
+        self.assertEqual([node.held for node in cores.nodes], [{"c-1"}] * 3)

@@ -1,0 +1,150 @@
+"""The failure detector: who can be heard, and for how long one that failed has to prove itself."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist.cluster import Timings
+from chattwist.replication.contact import LONGEST_HOLD_DOWN, Contact
+from chattwist.replication.messages import Heartbeat, View
+
+
+def beat(hears: tuple[int, ...] = (0, 1, 2), primary: int = -1, view: View | None = None) -> Heartbeat:
+    """What a replica says of itself."""
+    return Heartbeat(view, view is not None, primary, hears, True, (0, -1), 0)
+
+
+class ContactTests(SynchronousTestCase):
+    """Replica 1 of three, at second 1000."""
+
+    def setUp(self) -> None:
+        self.timings = Timings(silence=1.0, hold_down=5.0)
+        self.contact = Contact(1, 3, self.timings, 1000.0)
+
+    def hear(self, rank: int, said: Heartbeat | None = None) -> None:
+        """Connect, if that is not done, and hear a heartbeat."""
+        self.contact.connected(rank)
+        self.contact.heard(rank)
+        self.contact.peers[rank].beat = said or beat()
+
+    def ranks(self) -> list[int]:
+        """Those with contact both ways."""
+        return [peer.rank for peer in self.contact.two_way()]
+
+    def test_knows_nobody_at_first(self) -> None:
+        """Nobody is taken to be there before he was heard."""
+        self.assertEqual((self.contact.alive(), self.ranks(), self.contact.primary()), ([], [], None))
+
+    def test_silence(self) -> None:
+        """One that was heard is there for ``silence`` seconds, and not longer."""
+        self.hear(0)
+        self.contact.now += 1.0
+        self.assertEqual(self.ranks(), [0])
+        self.contact.now += 0.01
+        self.assertEqual((self.contact.alive(), self.ranks()), ([], []))
+
+    def test_both_ways(self) -> None:
+        """Contact takes three things: it is heard, messages to it go out, and it says that it hears this one (R15)."""
+        self.contact.heard(0)
+        self.contact.peers[0].beat = beat()
+        self.assertEqual(self.ranks(), [])
+        self.contact.connected(0)
+        self.assertEqual(self.ranks(), [0])
+        self.contact.peers[0].beat = beat(hears=(2,))
+        self.assertEqual(self.ranks(), [])
+        self.assertTrue(self.contact.is_alive(0))
+
+    def test_a_lost_connection(self) -> None:
+        """When a connection breaks, its peer may still be alive; but what it was sent may be lost, and has to be made good."""
+        self.hear(0)
+        self.contact.lost(0)
+        self.assertTrue(self.contact.is_alive(0))
+        self.assertEqual(self.ranks(), [])
+        self.contact.connected(0)
+        self.assertTrue(self.contact.peers[0].broken)
+
+    def test_refused(self) -> None:
+        """A port where no process listens is a peer that is gone, at once; since when is remembered."""
+        self.hear(0, beat(primary=0))
+        self.contact.is_refused(0)
+        self.assertEqual((self.contact.is_alive(0), self.contact.primary()), (False, None))
+        self.contact.now += 1
+        self.contact.is_refused(0)
+        self.assertEqual(self.contact.peers[0].refused, 1000.0)
+        self.contact.connected(0)
+        self.assertGreater(self.contact.peers[0].refused, 1e9)
+
+    def test_forget(self) -> None:
+        """After a pause nobody counts as heard, whatever was heard before it (R13)."""
+        self.hear(0, beat(primary=0))
+        self.contact.forget()
+        self.assertEqual((self.contact.alive(), self.contact.primary()), ([], None))
+
+    def test_primary(self) -> None:
+        """Primary is who says so himself; of two, the lowest."""
+        self.hear(2, beat(primary=2))
+        self.assertEqual(self.contact.primary(), 2)
+        self.hear(0, beat(primary=2))
+        self.assertEqual(self.contact.primary(), 2)
+        self.hear(0, beat(primary=0))
+        self.assertEqual(self.contact.primary(), 0)
+
+    def test_hearsay(self) -> None:
+        """A primary that only another one hears is a primary all the same (R14); what that one says of this replica is not."""
+        self.hear(2, beat(primary=0))
+        self.assertTrue(self.contact.primary_by_hearsay())
+        self.assertIsNone(self.contact.primary())
+        for said in beat(primary=1), beat(), beat(hears=(0,), primary=0):
+            self.hear(2, said)
+            self.assertFalse(self.contact.primary_by_hearsay())
+
+    def test_relay(self) -> None:
+        """Requests go through one that hears the primary and gives this replica all that is committed, the primary itself first."""
+        self.hear(2, beat(primary=0))
+        self.assertIsNone(self.contact.relay())
+        self.contact.peers[2].complete = 1000.0
+        self.assertEqual(self.contact.relay(), 2)
+        self.hear(0, beat(primary=0))
+        self.contact.peers[0].complete = 1000.0
+        self.assertEqual(self.contact.relay(), 0)
+        self.contact.now += 0.9
+        self.hear(2, beat(primary=0))
+        self.contact.now += 0.2
+        self.assertIsNone(self.contact.relay())
+
+    def test_hold_down(self) -> None:
+        """Each time that a replica is lost, its hold-down is twice as long, up to twelve times the shortest."""
+        peer = self.contact.peers[0]
+        found = []
+        for _ in range(6):
+            self.contact.note_members((0, 1))
+            self.contact.note_members((1, 2))
+            found.append(self.contact.hold_down(peer))
+        self.assertEqual(found, [5.0, 10.0, 20.0, 40.0, 60.0, 60.0])
+        self.assertEqual(found[-1], LONGEST_HOLD_DOWN * self.timings.hold_down)
+
+    def test_a_loss_counts_once(self) -> None:
+        """One that stays away is not lost again with each view that it is not in."""
+        self.contact.note_members((0, 1))
+        for _ in range(3):
+            self.contact.note_members((1, 2))
+        self.assertEqual(self.contact.peers[0].losses, 1)
+
+    def test_steady_again(self) -> None:
+        """Who was steady for long begins anew with the shortest hold-down; views that come and go meanwhile do not matter."""
+        peer = self.contact.peers[0]
+        peer.losses = 4
+        self.contact.note_members((0, 1))
+        self.contact.now += 60
+        self.contact.note_members((0, 1, 2))
+        self.contact.settle()
+        self.assertEqual(peer.losses, 4)
+        self.contact.now += 61
+        self.contact.settle()
+        self.assertEqual((peer.losses, peer.steady), (0, 1000.0))
+
+    def test_a_new_view_makes_good(self) -> None:
+        """What a member may have missed is made good by entering a view; one that is not in it still lacks it."""
+        for peer in self.contact.peers.values():
+            peer.broken = peer.slow = True
+        self.contact.note_members((0, 1))
+        self.assertEqual([peer.broken for peer in self.contact.peers.values()], [False, True])
+        self.assertEqual([peer.slow for peer in self.contact.peers.values()], [False, False])
