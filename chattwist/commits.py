@@ -10,12 +10,9 @@ from twisted.logger import Logger
 from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.protocol.backend import Committed, Done
-from chattwist.requests import AnyRequest, Claim
+from chattwist.requests import HERE, AnyRequest, Claim, Tag
 
 MOST_OPERATIONS = 2000  # in one commit: bounds a journal record, and how long the reactor is busy with one
-
-Tag: TypeAlias = tuple[int, int]  # who forwarded a request, and under which number
-HERE: Tag = (-1, 0)
 
 
 @attrs.define(eq=False)

@@ -10,10 +10,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from chattwist import errors, model
-from chattwist.commits import Tag
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS, Core
 from chattwist.replication.messages import AnyMessage, Login, State, View, decode, encode
+from chattwist.requests import Tag
 
 Done = Callable[[BaseException | None], None]
 Committed = Callable[[BaseException | None, int], None]

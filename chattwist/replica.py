@@ -12,7 +12,8 @@ from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.chat import Chat
 from chattwist.cluster import Address, Cluster
-from chattwist.commits import Commits, Tag
+from chattwist.commits import Commits
+from chattwist.delivery import DELETED, Delivery
 from chattwist.grants import Grants
 from chattwist.logins import Logins
 from chattwist.member import Channel, Member, Writer
@@ -23,13 +24,11 @@ from chattwist.protocol.session import Session
 from chattwist.replication import messages
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
-from chattwist.replication.messages import AnyMessage, Enter, Login, State, View
-from chattwist.requests import AnyRequest, Confirm, OwnAccount, check_name_is_free, registered_before
+from chattwist.replication.messages import AnyMessage, Login, State, View
+from chattwist.requests import AnyRequest, Confirm, OwnAccount, Tag, check_name_is_free, registered_before
 from chattwist.roster import Roster
 from chattwist.router import Router
-
-DELETED = "this account was deleted"
-ELSEWHERE = "this account logged in elsewhere; this login is over"
+from chattwist.sessions import Sessions
 
 
 class Replica:
@@ -55,7 +54,7 @@ class Replica:
         self.chat = chat
         self.name = str(address.port)
         self.mailbox = cluster.limits.mailbox
-        self._cluster, self._reactor, self._now, self._log = cluster, reactor, now, log
+        self._cluster, self._now, self._failed = cluster, now, failed
         self._rank = cluster.ranked.index(address)
         self._online = Online()
         self._roster = Roster(lambda account: chat.accounts[account].name)
@@ -63,7 +62,6 @@ class Replica:
             self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
             now=reactor.seconds(), wall=now, logins=lambda: self._online.logins, merge=self._roster.merged,
         )  # fmt: skip
-        self._failed = failed
         self.member = Member(self.core, self, writer, reactor, self._disk_failed)
         stamps = model.Stamps(origin)
         self._commits = Commits(reactor, chat, stamps, self._clock, self.member, self.result, self._is_settled)
@@ -73,15 +71,16 @@ class Replica:
             crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
         self._primary: int | None = None  # the port of the last one
-        self._sessions = 0
-        self._session_prefix = stamps.origin
+        self._sessions = Sessions(
+            self._rank, chat, self._online, self._roster, self._router, stamps.origin, self.member.send
+        )
+        self._delivery = Delivery(chat, log, self._online, self._roster, lambda work: reactor.callLater(0, work))
         self._ticks = LoopingCall(self._router.tick)
         self._ticks.clock = reactor
-        logins = Logins(reactor, now, chat, self._submit, self._enter, threads, cluster.limits.bcrypt_cost)
+        logins = Logins(reactor, now, chat, self._submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
         self._unregister = logins.unregister
-        self._deleting: set[str] = set()  # accounts whose own session deletes them now
 
     def start(self, channel: Channel) -> None:
         """Look for the others through ``channel``, which tells ``member`` what it hears."""
@@ -114,18 +113,17 @@ class Replica:
         """See Backend."""
 
         def ended(result: Committed | errors.ChatError) -> None:
-            self._deleting.discard(account.id)
+            self._delivery.deleting.discard(account.id)
             done(result)
             if account.deleted:  # if it was not told so
                 self._online.end(account.id, DELETED)
 
-        self._deleting.add(account.id)
+        self._delivery.deleting.add(account.id)
         self._unregister(account, address, password, key, ended)
 
     def logout(self, session: Session, account: Account) -> None:
         """See Backend."""
-        if left := self._online.leave(session, account):
-            self._router.leave(account.id, left)
+        self._sessions.left(session, account)
 
     def online(self, after: str, limit: int) -> tuple[Sequence[Account], bool]:
         """See Backend."""
@@ -150,23 +148,6 @@ class Replica:
         session = self._online.id(request.account) if isinstance(request, OwnAccount) else ""
         self._router.submit(request, session, done)
 
-    def _enter(self, account: Account, hashed: str, takeover: bool, session: Session, done: Done) -> None:
-        self._sessions += 1
-        wish = Enter(
-            0, messages.NEVER, self._rank, account.id, hashed, takeover, f"{self._session_prefix}:{self._sessions}"
-        )
-
-        def entered(result: Login | errors.ChatError) -> None:
-            if isinstance(result, Login):
-                try:
-                    self._online.enter(session, account, result)
-                except errors.ChatError as error:
-                    self._router.leave(account.id, wish.session)
-                    return done(error)
-            done(result)
-
-        self._router.enter(wish, entered)
-
     def _clock(self) -> int:
         return self.core.clamped(self._now())
 
@@ -182,12 +163,11 @@ class Replica:
 
     def is_here(self, account: str, session: str) -> bool:
         """See Outside."""
-        return self._online.id(account) == session
+        return self._sessions.is_here(account, session)
 
     def over(self, account: str, session: str) -> None:
         """See Outside."""
-        if self.is_here(account, session):
-            self._online.end(account, ELSEWHERE)
+        self._sessions.over(account, session)
 
     def unfit(self) -> errors.ChatError | None:
         """See Outside."""
@@ -216,44 +196,10 @@ class Replica:
         """See Side."""
         for operation in operations:
             try:
-                self._apply(operation)
+                self._delivery.take(operation)
             except Exception:  # the others, and all later ones, still have to be taken in
                 self.log.failure("an operation that is durable could not be taken in")
         self._router.applied(operations, tags)
-
-    def _apply(self, operation: model.AnyOperation) -> None:
-        """Merge an operation that is durable here, and tell the sessions it concerns."""
-        shown = self._sessions_that_saw(operation) if isinstance(operation, model.Deleted) else ()
-        self.chat.apply(operation)
-        match operation:
-            case model.Sent():
-                self._push(operation)
-            case model.Unregistered():
-                self._roster.leave(operation.account)
-                if operation.account not in self._deleting:
-                    self._reactor.callLater(0, self._online.end, operation.account, DELETED)
-            case model.Deleted():
-                for message_id in operation.messages:
-                    self._log.forget_text(message_id)
-        for session, message_id in shown:
-            session.event(f"DELETED {message_id}")
-
-    def _push(self, message: model.Sent) -> None:
-        session = self._online.sessions.get(message.recipient)
-        if message.id not in self.chat.messages:
-            self._log.forget_text(message.id)
-        elif session is not None:
-            session.push(message)
-
-    def _sessions_that_saw(self, operation: model.Deleted) -> list[tuple[Session, str]]:
-        """The other parties' sessions, each with a message that was shown there."""
-        found = []
-        for message in filter(None, map(self.chat.messages.get, operation.messages)):
-            for account in {message.sender, message.recipient} - {operation.account}:
-                session = self._online.sessions.get(account)
-                if session is not None and session.was_shown(message.id):
-                    found.append((session, message.id))
-        return found
 
     def role(self, role: str, view: View | None) -> None:
         """See Side."""
@@ -263,21 +209,21 @@ class Replica:
             self.log.info("in no view now")
         self._router.role(role, view)
         if role:
-            for login in self._roster.at(self._rank):
-                if not self.is_here(login.account, login.session):  # it ended while the view was made
-                    self._router.leave(login.account, login.session)
+            self._sessions.view_serves()
         if role == "primary":
-            for account in list(
-                self.chat.accounts.unconfirmed
-            ):  # their own primary was lost between the two operations (R19)
-                if not self.chat.accounts[account].is_renamed:
-                    self._router.submit(Confirm(account), "", lambda result: None)
+            self._confirm_all()
+
+    def _confirm_all(self) -> None:
+        """Confirm registrations whose own primary was lost before it could (R19)."""
+        for account in list(self.chat.accounts.unconfirmed):
+            if not self.chat.accounts[account].is_renamed:
+                self._router.submit(Confirm(account), "", lambda result: None)
 
     def connected(self, rank: int) -> None:
         """See Side."""
         view = self._router.view
         if view is not None and view.primary == rank:
-            self.member.send(rank, messages.Here(self._online.logins))
+            self._sessions.tell_all(rank)
 
     def _tell_primary(self, view: View) -> None:
         ports = [address.port for address in self._cluster.ranked]
@@ -293,39 +239,15 @@ class Replica:
 
     def entered(self, view: View, logins: Sequence[Login], over: Sequence[str]) -> None:
         """See Side."""
-        self._roster.replace(logins)
-        ended = set(over)
-        for mine in self._online.logins:
-            theirs = self._roster.get(mine.account)
-            if mine.session in ended or (theirs is not None and theirs.session != mine.session):
-                self._online.end(mine.account, ELSEWHERE)
-            elif theirs is None:  # granted so late that the new primary did not hear of it
-                self._ask_again(mine)
-
-    def _ask_again(self, login: Login) -> None:
-        account = self.chat.accounts[login.account]
-        wish = Enter(0, messages.NEVER, self._rank, account.id, account.password, False, login.session)
-
-        def answered(result: Login | errors.ChatError) -> None:
-            if isinstance(result, errors.LoggedInElsewhere):
-                self.over(account.id, login.session)
-            elif isinstance(result, Login) and not self.is_here(account.id, login.session):  # it ended meanwhile
-                self._router.leave(account.id, login.session)
-
-        self._router.enter(wish, answered)
+        self._sessions.view_begins(logins, over)
 
     def deliver(self, rank: int, message: AnyMessage) -> None:
         """See Side."""
         match message:
             case messages.End():
-                if self.is_here(message.account, message.session):
-                    self._online.end(message.account, message.text)
-                self.member.send(rank, messages.Leave(message.account, message.session))
+                self._sessions.asked_to_end(rank, message)
             case messages.Logins():
-                for login in message.entered:
-                    self._roster.enter(login)
-                for account in message.left:
-                    self._roster.leave(account)
+                self._sessions.changed(message)
             case _:
                 self._router.deliver(rank, message)
 

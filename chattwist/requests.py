@@ -17,6 +17,8 @@ from chattwist.names import fold, is_name
 
 Stamp: TypeAlias = Callable[[], tuple[str, int]]  # gives the id and the time stamp of the operation that is made
 Claim: TypeAlias = tuple[str, ...]
+Tag: TypeAlias = tuple[int, int]  # which replica forwarded a request, and under which number
+HERE: Tag = (-1, 0)
 
 NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter"
 

@@ -1,74 +1,31 @@
-"""Where requests go: into this replica's commits while it leads, to the primary while it follows; else they wait a little."""
+"""Where requests go: into this replica's commits while it leads, to the primary while it follows; else they wait; pure."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
-import attrs
 import msgspec
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.commits import HERE, Commits, Tag, Waiting
+from chattwist.errand import Errand, Outside
 from chattwist.grants import Grants
 from chattwist.protocol.backend import Committed, Done
 from chattwist.replication import messages
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, View
-from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Register
+from chattwist.requests import HERE, AnyRequest, Confirm, MarkRead, OwnAccount, Register, Tag
+
+if TYPE_CHECKING:
+    from chattwist.commits import Commits, Waiting
 
 LONGEST_ANSWER = 3  # times ``timings.patience``: how long a primary that is there may take
-
-
-class Outside(Protocol):
-    """What surrounds the router."""
-
-    def send(self, rank: int, message: AnyMessage) -> None:
-        """Send a message to another replica; it may be lost."""
-
-    def relay(self) -> int | None:
-        """The replica to go through where this one is in no view (R14)."""
-
-    def unfit(self) -> errors.ChatError | None:
-        """Why this replica cannot take part at all, if there is a reason."""
-
-    def result(self, operation: model.AnyOperation, replicas: int) -> Committed:
-        """What to tell of an operation that so many replicas hold."""
-
-    def is_here(self, account: str, session: str) -> bool:
-        """Whether it is the account's session on this replica."""
-
-    def over(self, account: str, session: str) -> None:
-        """The primary says that this session is over."""
-
-
-@attrs.define(eq=False)
-class Errand:
-    """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
-
-    ``tag`` says who gave it to this replica, and ``until`` when it has waited for long enough. While another replica has
-    it, ``epoch`` is that view's (NEVER for a relay), and ``operation`` the id of the operation that does it, once it is seen.
-    """
-
-    what: AnyRequest | Enter
-    done: Done
-    session: str
-    home: int
-    tag: Tag
-    until: float
-    epoch: Epoch = messages.NEVER
-    operation: str = ""
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether doing it twice comes to the same as once."""
-        return isinstance(self.what, Enter | MarkRead | Confirm) or bool(self.what.key)
 
 
 class Router:
     """All errands of this replica's clients, and those that other replicas gave it."""
 
     def __init__(
-        self, rank: int, seconds: Callable[[], float], timings: Timings, log: Log, commits: Commits, grants: Grants,
+        self, rank: int, seconds: Callable[[], float], timings: Timings, log: Log, commits: "Commits", grants: Grants,
         outside: Outside, first: int,
     ) -> None:  # fmt: skip
         """Errands are numbered from ``first``, another at each start: an answer to the process before must find nobody."""
@@ -84,6 +41,16 @@ class Router:
         self._open = 0
         self._when_settled: Callable[[], None] | None = None
         self._refusal: errors.ChatError | None = None
+        self._messages: dict[type, Callable[[int, Any], None]] = {
+            Forward: self._forwarded,
+            Enter: self._wished,
+            messages.Leave: lambda rank, message: self.leave(message.account, message.session),
+            messages.Here: lambda rank, message: self._grants.all_of(rank, message.logins),
+            messages.Result: self._committed,
+            messages.Entered: lambda rank, message: self._settle(message.number, message.login),
+            messages.Again: self._again,
+            messages.Failure: self._refused,
+        }
 
     # -- errands in
 
@@ -225,33 +192,32 @@ class Router:
 
     def deliver(self, rank: int, message: AnyMessage) -> None:
         """Something that another replica asks or answers."""
-        match message:
-            case Forward() | Enter() if not self._is_for_us(message.epoch):
-                self._outside.send(rank, messages.Again(message.number))
-            case Forward():
-                answer = self._answer_to(rank, message.number)
-                self._begin(message.request, message.session, answer, message.rank, (rank, message.number))
-            case Enter():
-                answer = self._answer_to(rank, message.number)
-                self._begin(message, "", answer, message.rank, (rank, message.number))
-            case messages.Leave():
-                self.leave(message.account, message.session)
-            case messages.Result():
-                self._committed(message)
-            case messages.Entered():
-                self._settle(message.number, message.login)
-            case messages.Here():
-                self._grants.all_of(rank, message.logins)
-            case messages.Again():
-                errand = self._sent.pop(message.number, None)
-                if errand is not None:
-                    errand.until = self._seconds() + self._timings.patience
-                    self._held.append(errand)
-            case messages.Failure():
-                self._settle(message.number, errors.chat_error(message.code, message.text))
+        self._messages[type(message)](rank, message)
 
-    def _is_for_us(self, epoch: Epoch) -> bool:
-        return epoch == messages.NEVER or (self.view is not None and self.view.epoch == epoch)
+    def _forwarded(self, rank: int, message: Forward) -> None:
+        if self._is_for_us(rank, message):
+            answer = self._answer_to(rank, message.number)
+            self._begin(message.request, message.session, answer, message.rank, (rank, message.number))
+
+    def _wished(self, rank: int, message: Enter) -> None:
+        if self._is_for_us(rank, message):
+            answer = self._answer_to(rank, message.number)
+            self._begin(message, "", answer, message.rank, (rank, message.number))
+
+    def _is_for_us(self, rank: int, message: Forward | Enter) -> bool:
+        ours = message.epoch == messages.NEVER or (self.view is not None and self.view.epoch == message.epoch)
+        if not ours:
+            self._outside.send(rank, messages.Again(message.number))
+        return ours
+
+    def _again(self, rank: int, message: messages.Again) -> None:
+        errand = self._sent.pop(message.number, None)
+        if errand is not None:
+            errand.until = self._seconds() + self._timings.patience
+            self._held.append(errand)
+
+    def _refused(self, rank: int, message: messages.Failure) -> None:
+        self._settle(message.number, errors.chat_error(message.code, message.text))
 
     def _answer_to(self, rank: int, number: int) -> Done:
         def done(result: Committed | messages.Login | errors.ChatError | errors.NotBegun) -> None:
@@ -266,7 +232,7 @@ class Router:
 
         return done
 
-    def _committed(self, message: messages.Result) -> None:
+    def _committed(self, rank: int, message: messages.Result) -> None:
         """Tell the client once this replica has applied the operation itself (R20): as a member of the view it has."""
         operation = self._log.get(message.operation)
         if operation is not None:
@@ -305,7 +271,7 @@ class Router:
             for errand in held:
                 self._route(errand)
 
-    def _take_back(self, one: Waiting) -> None:
+    def _take_back(self, one: "Waiting") -> None:
         """What this replica would have committed, had it led on."""
         if one.request is None:
             one.done(None)

@@ -19,7 +19,6 @@ SHELL = {  # the modules that may import Twisted; all others are pure
     "chattwist.options",
     "chattwist.passwords",
     "chattwist.replica",
-    "chattwist.router",
     "chattwist.service",
     "chattwist.supervised",
     "chattwist.supervisor",

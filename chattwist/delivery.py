@@ -1,0 +1,60 @@
+"""Operations that are durable here: they are merged into the chat, and the sessions that they concern are told; pure."""
+
+from collections.abc import Callable
+
+from chattwist import model
+from chattwist.chat import Chat
+from chattwist.online import Online
+from chattwist.protocol.session import Session
+from chattwist.replication.log import Log
+from chattwist.roster import Roster
+
+DELETED = "this account was deleted"
+
+
+class Delivery:
+    """From operations to sessions. ``deleting``: accounts whose own session deletes them now, and is told by its reply."""
+
+    def __init__(
+        self, chat: Chat, log: Log, online: Online, roster: Roster, later: Callable[[Callable[[], None]], object]
+    ) -> None:
+        """``later`` calls a function once the present turn is over."""
+        self._chat, self._log, self._online, self._roster, self._later = chat, log, online, roster, later
+        self.deleting: set[str] = set()
+
+    def take(self, operation: model.AnyOperation) -> None:
+        """Merge one operation, and tell of it."""
+        shown = self._sessions_that_saw(operation) if isinstance(operation, model.Deleted) else ()
+        self._chat.apply(operation)
+        match operation:
+            case model.Sent():
+                self._push(operation)
+            case model.Unregistered():
+                self._end(operation.account)
+            case model.Deleted():
+                for message_id in operation.messages:
+                    self._log.forget_text(message_id)
+        for session, message_id in shown:
+            session.event(f"DELETED {message_id}")
+
+    def _push(self, message: model.Sent) -> None:
+        session = self._online.sessions.get(message.recipient)
+        if message.id not in self._chat.messages:
+            self._log.forget_text(message.id)
+        elif session is not None:
+            session.push(message)
+
+    def _end(self, account: str) -> None:
+        self._roster.leave(account)
+        if account not in self.deleting:
+            self._later(lambda: self._online.end(account, DELETED))
+
+    def _sessions_that_saw(self, operation: model.Deleted) -> list[tuple[Session, str]]:
+        """The other parties' sessions, each with a message that was shown there."""
+        found = []
+        for message in filter(None, map(self._chat.messages.get, operation.messages)):
+            for account in {message.sender, message.recipient} - {operation.account}:
+                session = self._online.sessions.get(account)
+                if session is not None and session.was_shown(message.id):
+                    found.append((session, message.id))
+        return found

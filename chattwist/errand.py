@@ -1,0 +1,55 @@
+"""A request, or the wish for a session, on its way to the primary, and what surrounds its router; pure."""
+
+from typing import Protocol
+
+import attrs
+
+from chattwist import errors, model
+from chattwist.protocol.backend import Committed, Done
+from chattwist.replication.messages import NEVER, AnyMessage, Enter, Epoch
+from chattwist.requests import AnyRequest, Confirm, MarkRead, Tag
+
+
+class Outside(Protocol):
+    """What surrounds the router."""
+
+    def send(self, rank: int, message: AnyMessage) -> None:
+        """Send a message to another replica; it may be lost."""
+
+    def relay(self) -> int | None:
+        """The replica to go through where this one is in no view (R14)."""
+
+    def unfit(self) -> errors.ChatError | None:
+        """Why this replica cannot take part at all, if there is a reason."""
+
+    def result(self, operation: model.AnyOperation, replicas: int) -> Committed:
+        """What to tell of an operation that so many replicas hold."""
+
+    def is_here(self, account: str, session: str) -> bool:
+        """Whether it is the account's session on this replica."""
+
+    def over(self, account: str, session: str) -> None:
+        """The primary says that this session is over."""
+
+
+@attrs.define(eq=False)
+class Errand:
+    """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
+
+    ``tag`` says who gave it to this replica, and ``until`` when it has waited for long enough. While another replica has
+    it, ``epoch`` is that view's (NEVER for a relay), and ``operation`` the id of the operation that does it, once it is seen.
+    """
+
+    what: AnyRequest | Enter
+    done: Done
+    session: str
+    home: int
+    tag: Tag
+    until: float
+    epoch: Epoch = NEVER
+    operation: str = ""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether doing it twice comes to the same as once."""
+        return isinstance(self.what, Enter | MarkRead | Confirm) or bool(self.what.key)

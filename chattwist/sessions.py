@@ -1,0 +1,107 @@
+"""This replica's sessions as the cluster knows them: asked for, granted, announced anew, ended (R21); pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from chattwist import errors
+from chattwist.accounts import Account
+from chattwist.chat import Chat
+from chattwist.online import Online
+from chattwist.protocol.backend import Done
+from chattwist.protocol.session import Session
+from chattwist.replication.messages import NEVER, AnyMessage, End, Enter, Here, Leave, Login, Logins
+from chattwist.roster import Roster
+from chattwist.router import Router
+
+ELSEWHERE = "this account logged in elsewhere; this login is over"
+
+
+class Sessions:
+    """Between the sessions here (``online``), those of all replicas (``roster``), and the primary behind ``router``."""
+
+    def __init__(
+        self, rank: int, chat: Chat, online: Online, roster: Roster, router: Router, prefix: str,
+        send: Callable[[int, AnyMessage], None],
+    ) -> None:  # fmt: skip
+        """``prefix`` makes the ids of sessions unique: another one at each start."""
+        self._rank, self._chat, self._online, self._roster, self._router = rank, chat, online, roster, router
+        self._prefix, self._send = prefix, send
+        self._count = 0
+
+    def enter(self, account: Account, hashed: str, takeover: bool, session: Session, done: Done) -> None:
+        """Have a session logged in whose password was found to fit the hash; ``done(Login | ChatError)``."""
+        self._count += 1
+        wish = self._wish(account, hashed, takeover, f"{self._prefix}:{self._count}")
+
+        def entered(result: Login | errors.ChatError) -> None:
+            if isinstance(result, Login):
+                try:
+                    self._online.enter(session, account, result)
+                except errors.ChatError as error:
+                    self._router.leave(account.id, wish.session)
+                    return done(error)
+            done(result)
+
+        self._router.enter(wish, entered)
+
+    def _wish(self, account: Account, hashed: str, takeover: bool, session: str) -> Enter:
+        return Enter(0, NEVER, self._rank, account.id, hashed, takeover, session)
+
+    def left(self, session: Session, account: Account) -> None:
+        """A session here logged out, or its connection ended."""
+        if left := self._online.leave(session, account):
+            self._router.leave(account.id, left)
+
+    def is_here(self, account: str, session: str) -> bool:
+        """Whether it is the account's session on this replica."""
+        return self._online.id(account) == session
+
+    def over(self, account: str, session: str, text: str = ELSEWHERE) -> None:
+        """End a session, if it is still here."""
+        if self.is_here(account, session):
+            self._online.end(account, text)
+
+    # -- what other replicas say
+
+    def asked_to_end(self, rank: int, message: End) -> None:
+        """The primary wants the session to end."""
+        self.over(message.account, message.session, message.text)
+        self._send(rank, Leave(message.account, message.session))
+
+    def changed(self, message: Logins) -> None:
+        """The primary tells who came and went."""
+        for login in message.entered:
+            self._roster.enter(login)
+        for account in message.left:
+            self._roster.leave(account)
+
+    def view_begins(self, logins: Sequence[Login], over: Iterable[str]) -> None:
+        """These are all sessions of the view's members; those whose ids are in ``over`` have to end."""
+        self._roster.replace(logins)
+        ended = set(over)
+        for mine in self._online.logins:
+            theirs = self._roster.get(mine.account)
+            if mine.session in ended or (theirs is not None and theirs.session != mine.session):
+                self._online.end(mine.account, ELSEWHERE)
+            elif theirs is None:  # granted so late that the new primary did not hear of it
+                self._ask_again(mine)
+
+    def _ask_again(self, login: Login) -> None:
+        account = self._chat.accounts[login.account]
+
+        def answered(result: Login | errors.ChatError) -> None:
+            if isinstance(result, errors.LoggedInElsewhere):
+                self.over(account.id, login.session)
+            elif isinstance(result, Login) and not self.is_here(account.id, login.session):  # it ended meanwhile
+                self._router.leave(account.id, login.session)
+
+        self._router.enter(self._wish(account, account.password, False, login.session), answered)
+
+    def view_serves(self) -> None:
+        """Tell the primary of the sessions that ended while the view was made."""
+        for login in self._roster.at(self._rank):
+            if not self.is_here(login.account, login.session):
+                self._router.leave(login.account, login.session)
+
+    def tell_all(self, rank: int) -> None:
+        """Tell the primary all sessions here: some of what it was told may have been lost."""
+        self._send(rank, Here(self._online.logins))
