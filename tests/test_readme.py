@@ -21,6 +21,7 @@ from tests.wire import NOON, Connection, MemoryJournal, NoThreads, World
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENTS = ["README.md", os.path.join("docs", "SCRIPTING.md")]
+DESIGN = os.path.join("chattwist", "replication", "DESIGN.md")
 
 AT = {"alice": 5001, "bob": 5002}  # who is at which replica in README's session
 TYPED = [  # who types what in it; a password that telnet hides is marked
@@ -193,6 +194,38 @@ class ReadmeTests(SynchronousTestCase):
             for heading in re.findall(r"^#+ (.*)$", document("README.md"), re.MULTILINE)
         }
         self.assertEqual(set(re.findall(r"\]\(#([^)]+)\)", document("README.md"))) - headings, set())
+
+
+class DesignTests(SynchronousTestCase):
+    """What replication/DESIGN.md says of the code."""
+
+    def rules(self) -> dict[str, str]:
+        """Each rule with what is said about it."""
+        parts = re.split(r"^- \*\*(R\d+)\*\* ", document(DESIGN).split("## Messages")[0], flags=re.MULTILINE)
+        return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+    def sources(self) -> Iterator[tuple[str, str]]:
+        """Path below chattwist, and text, of every module."""
+        root = os.path.join(ROOT, "chattwist")
+        for folder, _, names in os.walk(root):
+            for path in (os.path.join(folder, name) for name in names if name.endswith(".py")):
+                yield os.path.relpath(path, root), document(path)
+
+    def test_rules(self) -> None:
+        """Every rule that the code names is one of those that stand there."""
+        named = {rule for _, text in self.sources() for rule in re.findall(r"\bR\d+\b", text)}
+        self.assertEqual(named - self.rules().keys(), set())
+        self.assertEqual([f"R{number + 1}" for number in range(len(self.rules()))], list(self.rules()))
+
+    def test_places(self) -> None:
+        """Every module in which a rule is said to be kept is there."""
+        there = {path.removesuffix(".py") for path, _ in self.sources()}
+        for rule, text in self.rules().items():
+            kept_in = re.findall(r"(?:(chattwist|store|protocol)/)?`(\w+)[.\w]*`(?=[,:)])", text[text.rindex(" (") :])
+            self.assertNotEqual(kept_in, [], rule)
+            for package, name in kept_in:
+                folder = {"chattwist": "", "": "replication/"}.get(package, f"{package}/")
+                self.assertIn(folder + name, there, rule)
 
 
 if __name__ == "__main__":
