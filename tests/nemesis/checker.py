@@ -67,7 +67,7 @@ def check(
     found = [*differing(finals), *refused(attempts), *unanswered(sends), *two_ids(sends), *registered(attempts, finals)]
     for number, final in finals.items():
         view = View(number, final, keys, deletes)
-        found += [*view.doubled(), *view.lost(sends), *view.undeleted(), *view.vanished(shown)]
+        found += [*view.doubled(), *view.lost(sends), *view.undeleted(), *view.vanished(shown, mode)]
         found += view.invented({attempt.key for attempt in sends})
     if mode == "majority":
         found += [*names_twice(attempts, finals), *sessions_twice(attempts)]
@@ -104,11 +104,13 @@ class View:
                 for account in {send.account, send.about} & self._ids.keys():
                     yield from self._found(account, send.key, send.result)
 
-    def vanished(self, shown: Iterable[Shown]) -> Iterator[Violation]:
-        """What somebody was shown is there."""
+    def vanished(self, shown: Iterable[Shown], mode: str) -> Iterator[Violation]:
+        """What somebody was shown is there; in ``available`` mode perhaps as the copy that the other side of a cut made."""
         for one in shown:
             if one.account in self._ids and one.key not in self._may_be_gone:
-                yield from self._found(one.account, one.key, one.id)
+                for violation in self._found(one.account, one.key, one.id):
+                    if mode == "majority" or violation.kind != "renamed":
+                        yield violation
 
     def _found(self, account: str, key: str, message: str) -> Iterator[Violation]:
         ids = self._ids[account].get(key, [])

@@ -55,12 +55,16 @@ class Replica(Server):
     def launch(
         self, *options: str, environment: Mapping[str, str] | None = None, limit: Callable[[], None] | None = None
     ) -> None:
-        """Start it without waiting; its disk is as full as it was. What the one before said on stderr is kept."""
+        """Start it without waiting, but its disk is full again, if it was, once it serves.
+
+        What the process before it said on stderr is kept.
+        """
         if self.process is not None:
             with open(os.path.join(self.folder, "earlier-stderr"), "a") as file:
                 file.write(self.errors())
         super().launch(*options, environment=environment, limit=limit)
-        self._limit_files()
+        if self.is_full and self.is_ready():  # the pid file is written before that, and mostly on another disk
+            self._limit_files()
 
     def kill(self) -> None:
         """End it at once, also if it is stopped."""

@@ -249,6 +249,7 @@ class Nemesis:
     def calm(self) -> None:
         """Repair everything, and wait until the cluster is quiet."""
         self._cluster.heal()
+        self.look()
         for number in self._down:
             self._launch(number)
         begun = time.monotonic()

@@ -80,6 +80,9 @@ class CheckerTests(SynchronousTestCase):
         attempts = [send(code=0, result=""), send(key="k2", result="a-2"), delete("a-2")]
         self.assertIn("lost", self.kinds(attempts, final(), shown=(Shown("bob", "a-1", "k1"),)))
         self.assertEqual(self.kinds(attempts[1:], final(), shown=(Shown("bob", "a-2", "k2"),)), [])
+        copy = Shown("bob", "b-1", "k1")  # made on the other side of a cut, and never acknowledged
+        self.assertEqual(self.kinds([send()], final(LINE), shown=(copy,)), [])
+        self.assertEqual(self.kinds([send()], final(LINE), shown=(copy,), mode="majority"), ["renamed"])
 
     def test_invented(self) -> None:
         """Nobody sent it."""
