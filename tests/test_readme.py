@@ -4,7 +4,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from twisted.internet.task import Clock
@@ -89,13 +89,13 @@ class Wires:
         """Nobody is dropped here."""
 
 
-class Three(World):
+class Three:
     """The cluster that runs without a cluster file, in memory: ``connect(name)`` goes to the replica of AT."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.cluster = Cluster(DEFAULT.replicas, limits=Limits(bcrypt_cost=4))
-        self.connections = {}
+        self.connections: dict[str, Connection] = {}
         self.journals = {address.port: MemoryJournal() for address in self.cluster.replicas}
         self._letters: deque[tuple[int, int, bytes]] = deque()
         self.replicas = [self._replica(rank) for rank in range(len(self.cluster.replicas))]
@@ -104,7 +104,7 @@ class Three(World):
             for other in range(len(self.replicas)):
                 if other != rank:
                     replica.member.connected(other)
-        self.pass_time(self.cluster.timings.silence)
+        self.run()
 
     def _replica(self, rank: int) -> Replica:
         address, threads = self.cluster.replicas[rank], NoThreads()
@@ -120,7 +120,7 @@ class Three(World):
     def connect(self, name: str) -> Connection:
         """A new client of the replica of AT."""
         replica = self.replicas[[address.port for address in self.cluster.replicas].index(AT[name])]
-        self.connections[name] = connection = Connection(self, Clients(replica, self.cluster, self.clock))
+        self.connections[name] = connection = Connection(cast(World, self), Clients(replica, self.cluster, self.clock))
         connection.begin()
         return connection
 
