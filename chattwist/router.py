@@ -147,9 +147,9 @@ class Router:
     def _may_act(self, errand: Errand) -> bool:
         """Whether the session that asks is the account's (R21)."""
         what = errand.what
-        if not isinstance(what, OwnAccount) or isinstance(what, MarkRead) or errand.tag == HERE:
+        if not isinstance(what, OwnAccount) or isinstance(what, MarkRead):
             return True
-        return self._grants.may_act(errand.home, what.account, errand.session)
+        return bool(errand.session) and self._grants.may_act(errand.home, what.account, errand.session)
 
     def _confirming(self, done: Done) -> Done:
         """A registration counts once all replicas know that it was committed (R19)."""

@@ -341,6 +341,9 @@ class Changes:
         if self._followed is None:
             return False
         rank, until = self._followed
-        if self._own.now > until or not self._contact.is_alive(rank) or self._contact.serves(rank):
+        beat = self._contact.peers[rank].beat
+        view = beat.view if beat is not None and self._contact.serves(rank) else None
+        serves = view is not None and view.epoch == self._own.promised  # and not an older view
+        if self._own.now > until or not self._contact.is_alive(rank) or serves:
             self._followed = None
         return self._followed is not None

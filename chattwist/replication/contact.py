@@ -40,12 +40,13 @@ class Contact:
 
     def __init__(self, mine: int, size: int, timings: Timings, now: float) -> None:
         self.peers = {rank: Peer(rank) for rank in range(size) if rank != mine}
-        self.now = now
+        self.now = self._since = now
         self._mine = mine
         self._timings = timings
 
     def forget(self) -> None:
         """Nobody was heard: what was heard before a pause is no news (R13)."""
+        self._since = self.now
         for peer in self.peers.values():
             peer.heard, peer.beat, peer.pulling, peer.pulled, peer.given = NEVER, None, NEVER, False, False
 
@@ -75,9 +76,11 @@ class Contact:
         return self.now - self.peers[rank].heard <= self._timings.silence
 
     def is_two_way(self, rank: int) -> bool:
-        """Whether each hears the other (R15)."""
+        """Whether each hears the other (R15), by a round trip since the start or the last pause (R13)."""
         peer = self.peers[rank]
-        return self.is_alive(rank) and peer.up and peer.beat is not None and self._mine in peer.beat.hears
+        if not self.is_alive(rank) or not peer.up or peer.beat is None:
+            return False
+        return any(heard == self._mine and sent >= self._since for heard, sent in peer.beat.hears)
 
     def is_late(self, rank: int) -> bool:
         """Whether it was asked for operations long ago, and has not answered."""

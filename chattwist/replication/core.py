@@ -161,8 +161,14 @@ class Core:
         mine = self.own.state.view
         if beat.view is not None and mine is not None and beat.view.epoch > mine.epoch:
             self.own.incomplete()  # others went on without this replica
+        self._follow_no_more(rank, beat.view)
+
+    def _follow_no_more(self, rank: int, theirs: View | None) -> None:
+        """Leave a view that a member of it has left: it is over, and this replica was not asked into the next."""
         view = self.own.view
-        if beat.view is not None and view is not None and view.primary == rank and beat.view.epoch > view.epoch:
+        if view is None or theirs is None or view.primary == self.own.rank:
+            return
+        if rank in view.members and theirs.epoch > view.epoch:
             self.own.leave()
 
     def _refused(self, rank: int, message: messages.Refusal) -> None:
@@ -278,28 +284,31 @@ class Core:
     def _present(self) -> Heartbeat:
         own = self.own
         primary = own.rank if own.leads else self.contact.primary()
-        hears = tuple(peer.rank for peer in self.contact.alive())
+        hears = tuple((peer.rank, peer.beat.sent if peer.beat else -1.0) for peer in self.contact.alive())
         fit = own.fit(self._timings.silence)
-        return Heartbeat(own.state.view, own.current, -1 if primary is None else primary, hears, fit, own.promised, 0)
+        return Heartbeat(
+            own.state.view, own.current, -1 if primary is None else primary, hears, fit, own.promised, 0, 0.0
+        )
 
     def _say_how_it_is(self) -> None:
         """Send a heartbeat, when it is time for one or there is something new in it."""
         due = self.own.now - self._beat_at >= self._timings.heartbeat
         present = self._present()
-        if not due and present == self._beat:
+        gist = msgspec.structs.replace(present, hears=tuple((rank, 0.0) for rank, _ in present.hears))
+        if not due and gist == self._beat:
             return
         if due:
             self._beat_at = self.own.now
             for peer in self.contact.peers.values():  # what was caught up with may have gone on since
                 peer.pulled = peer.pulled and self._shares(peer.rank)
-        self._beat = present
+        self._beat = gist
         beat = self._with_clock(present)
         for peer in self.contact.peers.values():
             if peer.up:
                 self.own.send(peer.rank, beat)
 
     def _with_clock(self, beat: Heartbeat) -> Heartbeat:
-        return msgspec.structs.replace(beat, wall=self._wall())
+        return msgspec.structs.replace(beat, wall=self._wall(), sent=self.own.now)
 
     def _shares(self, rank: int) -> bool:
         return self.own.view is not None and rank in self.own.view.members

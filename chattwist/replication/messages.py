@@ -50,16 +50,18 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
     """A sign of life, and all that the others need to know for electing a primary.
 
     ``view`` is the last view, as on disk; ``current``: this replica has been in it ever since. ``primary``: whom it
-    hears serving, itself included, or -1. ``fit``: it can write to its disk. ``wall``: its clock, microseconds.
+    hears serving, itself included, or -1. ``hears``: whom it hears, each with the ``sent`` that it heard last from it.
+    ``fit``: it can write to its disk. ``wall``: its clock, microseconds; ``sent``: its monotonic clock, seconds.
     """
 
     view: View | None
     current: bool
     primary: int
-    hears: tuple[int, ...]
+    hears: tuple[tuple[int, float], ...]
     fit: bool
     promised: Epoch
     wall: int
+    sent: float
 
 
 class Prepare(Message, frozen=True, tag="prepare"):

@@ -123,10 +123,10 @@ class Own:
     def written(self, full: bool) -> None:
         """The oldest write ended."""
         write = self._writes.popleft()
-        if full:
+        if full and self.now >= self.full_until:  # the others that were queued behind it fail alike
             self._full_for = min(60.0, max(1.0, self._full_for * 2))
             self.full_until = self.now + self._full_for
-        else:
+        if not full:
             self._is_durable(write)
         write.then(not full)
         self._begin()

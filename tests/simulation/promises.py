@@ -196,9 +196,10 @@ def _passwords(world: "World", chat: Chat) -> Broken:
         if more or one.done is None or world.truth.forgotten.issuperset(made):
             continue
         new = one.rest.split()[1]
-        for account in map(chat.accounts.__getitem__, _accounts_of(world, chat, one.mailbox)):
-            if not account.deleted and not account.password.endswith(f":{new}"):
-                yield "what is acknowledged stays", f"{one.line}; it is {account.password}"
+        mine = [chat.accounts[account] for account in _accounts_of(world, chat, one.mailbox)]
+        found = [account.password for account in mine if not account.deleted]
+        if found and not any(password.endswith(f":{new}") for password in found):
+            yield "what is acknowledged stays", f"{one.line}; it is {found}"
 
 
 def _names(world: "World", chat: Chat) -> Broken:

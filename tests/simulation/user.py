@@ -107,18 +107,19 @@ class Terminal:
 class User(Terminal):
     """Somebody with an account; ``dial`` gives a connection to a replica, or None where there is none.
 
-    ``deleting``: ids of all messages that anybody has tried to delete.
+    ``deleting``: ids of all messages that anybody has tried to delete; ``lost``: whether disks lost something for good.
     """
 
     def __init__(
         self, timeline: Timeline, random: Random, name: str, mailbox: Mailbox, others: list[Mailbox], replicas: int,
         dial: Callable[["User", int], Wire | None], note: Callable[[Attempt | Sitting], None],
         violated: Callable[[str, str], None], deleting: set[str], done: Callable[[Attempt], None],
+        lost: Callable[[], bool],
     ) -> None:  # fmt: skip
         super().__init__(timeline, random.random() * 3)
         self.name, self.random, self.mailbox, self.others = name, random, mailbox, others
         self.patience = random.choice([2.0, 5.0, 9.0, LONGEST])
-        self._deleting, self._done = deleting, done
+        self._deleting, self._done, self._lost = deleting, done, lost
         self.finishing = False
         self.sitting: Sitting | None = None
         self._replicas, self._dial, self._note, self._violated = replicas, dial, note, violated
@@ -217,8 +218,8 @@ class User(Terminal):
                 break
         if reply is None or reply.code != 230:
             self._check(reply, {230, 535, 453, 450, 451, 452, 421})
-            if reply is not None and reply.code == 535 and mailbox.leaving:
-                mailbox.gone = True  # it was done, though nobody was told
+            if reply is not None and reply.code == 535 and (mailbox.leaving or self._lost()):
+                mailbox.gone = True  # it was done, though nobody was told; or nobody has it any more
             return False
         self._begin(asked, reply)
         return True
@@ -320,7 +321,8 @@ class User(Terminal):
         if attempt.verb == "SEND":
             self._sent.append((reply.text.split()[0], attempt))
         elif attempt.verb == "PASSWD":
-            self.mailbox.passwords = [attempt.rest.split()[1]]
+            new = attempt.rest.split()[1]  # of two changes on two sides of a cut one is kept, perhaps the other one
+            self.mailbox.passwords = [new, *(one for one in self.mailbox.passwords if one != new)][:4]
         elif attempt.verb == "UNREGISTER":
             self.mailbox.gone = True
             self._end_sitting()
@@ -329,7 +331,7 @@ class User(Terminal):
         """One command, or several at once; whether the connection is good for more."""
         kind = self.random.choices(
             ["send", "burst", "read", "delete", "ask", "look", "passwd", "unregister", "wait", "stick"],
-            [50, 6, 12, 8, 8, 6, 1.5, 0.4, 6, 2],
+            [50, 6, 12, 8, 8, 6, 1.5, 0.4, 6, 3],
         )[0]
         if kind == "send":
             return (yield from self._finish(self._sending()))
@@ -345,16 +347,15 @@ class User(Terminal):
             return (yield from self._change_password())
         if kind == "unregister":
             self.mailbox.leaving = True
-            return (yield from self._finish(self._new("UNREGISTER", self.mailbox.passwords[-1])))
+            return (yield from self._finish(self._new("UNREGISTER", self.mailbox.passwords[0])))
         if kind == "ask":
             verb = self.random.choice(["UNREAD", "LIST *", "WHO", "STATUS", "NOOP"])
             reply = yield from self._say(verb)
             self._check(reply, {211, 212, 250, 530, 421})
             return reply is not None and reply.code != 530
         if kind == "stick":
-            yield from self._stick()
-        else:
-            yield "sleep", self.random.random() * 2
+            return (yield from self._stick())
+        yield "sleep", self.random.random() * 2
         return True
 
     def _sending(self) -> Attempt:
@@ -403,15 +404,22 @@ class User(Terminal):
         return True
 
     def _change_password(self) -> Generator[tuple[str, float], None, bool]:
-        old = self.mailbox.passwords[-1]
+        old = self.mailbox.passwords[0]
         new = f"secret-{self.name}-{self._keys + 1}"
         self.mailbox.passwords.append(new)
         return (yield from self._finish(self._new("PASSWD", f"{old} {new}")))
 
-    def _stick(self) -> Waits:
-        """Not reading for a while."""
+    def _stick(self) -> Generator[tuple[str, float], None, bool]:
+        """Not reading for a while, and perhaps never what is asked for then; whether the connection is good for more."""
         wire = self.wire
         assert wire is not None
         wire.stuck = True
+        asks = self.random.random() < 0.7
+        if asks:
+            wire.send(f"READ {self.random.randint(1, 9)}")
         yield "sleep", self.random.random() * 3
+        if asks and self.random.random() < 0.7:
+            self._leave()
+            return False
         wire.unstick()
+        return not asks or (yield from self._reply(self.patience)) is not None

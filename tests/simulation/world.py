@@ -70,6 +70,7 @@ class World:
             yield User(
                 self.timeline, Random(f"{self.seed}-user-{name}"), name, mailbox, mailboxes, len(self.machines),
                 self._dial, self._record, self.truth.violated, self.deleting, lambda attempt: check_answer(self, attempt),
+                lambda: bool(self.truth.forgotten),
             )  # fmt: skip
 
     def _record(self, what: Attempt | Sitting) -> None:
