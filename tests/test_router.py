@@ -1,0 +1,509 @@
+"""Where requests go while the cluster changes around them, and what their clients are told."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist import errors, model
+from chattwist.cluster import Timings
+from chattwist.commits import Waiting
+from chattwist.protocol.backend import Committed
+from chattwist.replication.log import Log
+from chattwist.replication.messages import (
+    NEVER,
+    Again,
+    AnyMessage,
+    Enter,
+    Entered,
+    Epoch,
+    Failure,
+    Forward,
+    Leave,
+    Login,
+    Result,
+    View,
+)
+from chattwist.requests import AnyRequest, Confirm, MarkRead, Register, Send
+from chattwist.router import Router
+
+RANK = 1
+FIRST = 100
+VIEW = View((3, 0), (0, 1, 2))
+OTHER = View((4, 2), (1, 2))
+SEND = Send(account="a-1", recipient="bob", text="hi", mailbox=9)
+KEYED = Send(account="a-1", recipient="bob", text="hi", mailbox=9, key="k")
+SENT = model.Sent("m-1", 1, "a-1", "a-2", "hi")
+WISH = Enter(0, NEVER, RANK, "a-1", "hash", False, "s1")
+LOGIN = Login("a-1", RANK, "s1", (3, 1))
+
+
+class FakeCommits:
+    """Commits what the test says."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Waiting] = []
+
+    def submit(self, request: AnyRequest, done: Any, session: str = "", home: int = -1, tag: tuple[int, int] = (-1, 0)) -> None:
+        """See Commits."""
+        self.waiting.append(Waiting(request, done, session, home, tag))
+
+    def barrier(self, done: Any) -> None:
+        """See Commits."""
+        self.waiting.append(Waiting(None, done))
+
+    def give_back(self) -> list[Waiting]:
+        """See Commits."""
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def end(self, result: object) -> Waiting:
+        """The oldest is done."""
+        one = self.waiting.pop(0)
+        one.done(result)
+        return one
+
+
+class FakeGrants:
+    """Notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.wishes: list[tuple[Enter, Callable[[object], None], Callable[[], None]]] = []
+        self.lefts: list[tuple[str, str]] = []
+        self.may = True
+        self.view: View | None = None
+        self.resting: list[Callable[[], None]] = []
+
+    def lead(self, view: View) -> None:
+        """See Grants."""
+        self.view = view
+
+    def rest(self) -> list[Callable[[], None]]:
+        """See Grants."""
+        resting, self.resting = self.resting, []
+        return resting
+
+    def enter(self, wish: Enter, answer: Any, again: Callable[[], None]) -> None:
+        """See Grants."""
+        self.wishes.append((wish, answer, again))
+
+    def may_act(self, rank: int, account: str, session: str) -> bool:
+        """See Grants."""
+        return self.may
+
+    def left(self, account: str, session: str) -> None:
+        """See Grants."""
+        self.lefts.append((account, session))
+
+
+class FakeOutside:
+    """What surrounds the router."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, AnyMessage]] = []
+        self.relays: int | None = None
+        self.error: errors.ChatError | None = None
+        self.here = True
+        self.ended: list[str] = []
+
+    def send(self, rank: int, message: AnyMessage) -> None:
+        """See Outside."""
+        self.sent.append((rank, message))
+
+    def relay(self) -> int | None:
+        """See Outside."""
+        return self.relays
+
+    def unfit(self) -> errors.ChatError | None:
+        """See Outside."""
+        return self.error
+
+    def result(self, operation: model.AnyOperation, replicas: int) -> Committed:
+        """See Outside."""
+        return Committed(operation, replicas)
+
+    def is_here(self, account: str, session: str) -> bool:
+        """See Outside."""
+        return self.here
+
+    def over(self, account: str, session: str) -> None:
+        """See Outside."""
+        self.ended.append(session)
+
+
+class RouterTests(SynchronousTestCase):
+    """Replica 1 of three."""
+
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.timings = Timings()
+        self.log = Log()
+        self.commits, self.grants, self.outside = FakeCommits(), FakeGrants(), FakeOutside()
+        commits: Any = self.commits
+        grants: Any = self.grants
+        self.router = Router(
+            RANK, lambda: self.now, self.timings, self.log, commits, grants, self.outside, FIRST
+        )  # fmt: skip
+        self.answers: list[Any] = []
+
+    def submit(self, request: AnyRequest = SEND, session: str = "s1") -> None:
+        """A client here asks."""
+        self.router.submit(request, session, self.answers.append)
+
+    def enter(self) -> None:
+        """A client here wants to log in."""
+        self.router.enter(WISH, self.answers.append)
+
+    def follow(self, view: View = VIEW) -> None:
+        """This replica follows."""
+        self.router.role("follower", view)
+
+    def lead(self, epoch: Epoch = (3, RANK)) -> None:
+        """This replica leads."""
+        self.router.role("primary", View(epoch, (0, 1, 2)))
+
+    def sent(self) -> list[tuple[int, AnyMessage]]:
+        """What was sent since the last call."""
+        sent, self.outside.sent = self.outside.sent, []
+        return sent
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and the router look."""
+        self.now += seconds
+        self.router.tick()
+
+    def apply(self, operation: model.AnyOperation, tag: tuple[int, int] = (-1, 0)) -> None:
+        """An operation is durable and applied here."""
+        self.log.add(operation)
+        self.router.applied([operation], [tag])
+
+    def codes(self) -> list[int]:
+        """The codes of the answers so far."""
+        return [answer.code for answer in self.answers]
+
+
+class FollowerTests(RouterTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.follow()
+
+    def test_forwarded(self) -> None:
+        """A request goes to the primary, for its view only, and is answered with what was committed."""
+        self.submit()
+        self.assertEqual(self.sent(), [(0, Forward(FIRST + 1, (3, 0), RANK, SEND, "s1"))])
+        self.apply(SENT, (RANK, FIRST + 1))
+        self.assertEqual(self.answers, [])
+        self.router.deliver(0, Result(FIRST + 1, "m-1", 3, True))
+        self.assertEqual(self.answers, [Committed(SENT, 3, True)])
+
+    def test_numbered(self) -> None:
+        """Answers find their requests by number, whatever order they come in; each is told once."""
+        for _ in range(2):
+            self.submit()
+        self.router.deliver(0, Failure(FIRST + 2, 550, "no account"))
+        for _ in range(2):
+            self.router.deliver(0, Failure(FIRST + 1, 552, "full"))
+        self.router.deliver(0, Failure(FIRST + 77, 552, "full"))
+        self.assertEqual(self.codes(), [550, 552])
+
+    def test_not_before_it_is_applied_here(self) -> None:
+        """A session reads its own writes: its yes waits until this replica has the operation itself (R20)."""
+        self.submit()
+        self.router.deliver(0, Result(FIRST + 1, "m-1", 3, True))
+        self.assertEqual(self.answers, [])
+        self.apply(SENT)
+        self.assertEqual(self.answers, [Committed(SENT, 3, True)])
+
+    def test_applied_here_too_late(self) -> None:
+        """If it never comes, the answer is that the outcome is not known, and not silence."""
+        self.submit()
+        self.router.deliver(0, Result(FIRST + 1, "m-1", 3, True))
+        self.pass_time(3 * self.timings.patience + 0.1)
+        self.assertEqual(self.codes(), [454])
+
+    def test_a_primary_that_does_not_answer(self) -> None:
+        """A request that the primary leaves unanswered is 454 in the end: it may be recorded. A login is 451: ask again."""
+        self.submit()
+        self.enter()
+        self.pass_time(3 * self.timings.patience - 0.1)
+        self.assertEqual(self.answers, [])
+        self.pass_time(0.2)
+        self.assertEqual(self.codes(), [454, 451])
+
+    def test_login(self) -> None:
+        """The wish for a session goes to the primary; the grant comes back."""
+        self.enter()
+        ((rank, message),) = self.sent()
+        assert isinstance(message, Enter)
+        self.assertEqual((rank, message.number, message.epoch, message.session), (0, FIRST + 1, (3, 0), "s1"))
+        self.router.deliver(0, Entered(FIRST + 1, LOGIN))
+        self.assertEqual(self.answers, [LOGIN])
+
+    def test_logged_out(self) -> None:
+        """The primary hears of the end of a session here."""
+        self.router.leave("a-1", "s1")
+        self.assertEqual(self.sent(), [(0, Leave("a-1", "s1"))])
+
+    def test_the_session_is_over(self) -> None:
+        """A request that the primary refuses, since its session is over, ends that session here (R21)."""
+        self.submit()
+        self.router.deliver(0, Failure(FIRST + 1, 530, "this login is over"))
+        self.assertEqual((self.codes(), self.outside.ended), ([530], ["s1"]))
+
+    def test_the_session_ended_meanwhile(self) -> None:
+        """A session that ended while its request was on its way is told to the primary once more: the request may have revived it."""
+        self.outside.here = False
+        self.submit()
+        self.sent()
+        self.apply(SENT, (RANK, FIRST + 1))
+        self.router.deliver(0, Result(FIRST + 1, "m-1", 3, True))
+        self.assertEqual(self.sent(), [(0, Leave("a-1", "s1"))])
+
+    def test_again(self) -> None:
+        """What the primary did not begin, since it is stopping, is kept and given to the next one."""
+        self.submit()
+        self.router.deliver(0, Again(FIRST + 1))
+        self.assertEqual(self.answers, [])
+        self.sent()
+        self.follow(OTHER)
+        self.assertEqual(self.sent(), [(2, Forward(FIRST + 2, (4, 2), RANK, SEND, "s1"))])
+
+    def test_not_for_this_replica(self) -> None:
+        """A request that was forwarded in another view is given back and not done (R12)."""
+        self.router.deliver(2, Forward(5, (2, RANK), 2, SEND, "s9"))
+        self.router.deliver(2, Enter(6, (2, RANK), 2, "a-1", "hash", False, "s9"))
+        self.assertEqual(self.sent(), [(2, Again(5)), (2, Again(6))])
+
+
+class NewViewTests(RouterTests):
+    """The primary was lost; another leads, or this replica does."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.follow()
+
+    def test_what_was_seen_is_done(self) -> None:
+        """A request whose operation was seen here is committed by the new view: its client gets a yes."""
+        self.submit()
+        self.apply(SENT, (RANK, FIRST + 1))
+        self.follow(OTHER)
+        self.assertEqual(self.answers, [Committed(SENT, len(OTHER.members))])
+
+    def test_what_was_not_seen_is_not_known(self) -> None:
+        """A request without a retry key may be recorded or not: 454, and it is not sent a second time."""
+        self.submit()
+        self.sent()
+        self.follow(OTHER)
+        self.assertEqual((self.codes(), self.sent()), ([454], []))
+
+    def test_repeated(self) -> None:
+        """One with a retry key, and one that comes to the same if done twice, goes to the new primary."""
+        repeatable = [KEYED, MarkRead(account="a-1", messages=("m-1",)), Confirm(account="a-1")]
+        for request in repeatable:
+            self.submit(request)
+        self.enter()
+        self.sent()
+        self.follow(OTHER)
+        again = [message for rank, message in self.sent() if rank == OTHER.primary]
+        self.assertEqual([one.request for one in again if isinstance(one, Forward)], repeatable)
+        self.assertEqual([one.number for one in again if isinstance(one, Forward | Enter)], [FIRST + n for n in (5, 6, 7, 8)])
+        self.assertEqual(self.answers, [])
+
+    def test_an_answer_to_the_first(self) -> None:
+        """A late answer of the old primary is for nobody."""
+        self.submit(KEYED)
+        self.follow(OTHER)
+        self.router.deliver(0, Failure(FIRST + 1, 550, "no account"))
+        self.assertEqual(self.answers, [])
+        self.router.deliver(2, Failure(FIRST + 2, 551, "other"))
+        self.assertEqual(self.codes(), [551])
+
+    def test_this_replica_leads_now(self) -> None:
+        """What was on its way to the old primary is committed here."""
+        self.submit(KEYED)
+        self.lead((4, RANK))
+        self.assertEqual([one.request for one in self.commits.waiting], [KEYED])
+
+    def test_this_replica_led(self) -> None:
+        """What it had not begun goes to the new primary, under this replica's own number; what others gave it, for their replica."""
+        self.lead((4, RANK))
+        self.submit()
+        self.router.deliver(2, Forward(5, (4, RANK), 2, KEYED, "s9"))
+        self.enter()
+        self.sent()
+        self.follow(OTHER)
+        forwarded = [(rank, one.rank, one.session) for rank, one in self.sent() if isinstance(one, Forward | Enter)]
+        self.assertEqual(forwarded, [(2, RANK, "s1"), (2, 2, "s9"), (2, RANK, "s1")])
+
+    def test_in_no_view_for_a_moment(self) -> None:
+        """Between two views requests wait; they go to whoever leads next."""
+        self.router.role("", None)
+        self.submit()
+        self.pass_time(1)
+        self.assertEqual((self.answers, self.sent()), ([], []))
+        self.follow(OTHER)
+        self.assertEqual([rank for rank, _ in self.sent()], [2])
+
+    def test_in_no_view_for_long(self) -> None:
+        """After ``patience`` they are told 451: nothing was recorded; and who comes then is told at once."""
+        self.router.role("", None)
+        self.submit()
+        self.enter()
+        self.pass_time(self.timings.patience - 0.1)
+        self.assertEqual(self.answers, [])
+        self.pass_time(0.2)
+        self.assertEqual(self.codes(), [451, 451])
+        self.submit()
+        self.assertEqual(self.codes(), [451] * 3)
+
+    def test_a_full_disk(self) -> None:
+        """A replica that is out because its own disk is full says that, 452."""
+        self.outside.error = errors.NoSpace("full")
+        self.router.role("", None)
+        self.submit()
+        self.pass_time(self.timings.patience + 0.1)
+        self.assertEqual(self.codes(), [452])
+
+    def test_through_another(self) -> None:
+        """One that is cut off from the primary only goes through a replica that is not (R14), after it was out for a while."""
+        self.router.role("", None)
+        self.outside.relays = 2
+        self.submit()
+        self.assertEqual(self.sent(), [])
+        self.pass_time(self.timings.silence + 0.1)
+        self.assertEqual(self.sent(), [(2, Forward(FIRST + 1, NEVER, RANK, SEND, "s1"))])
+        self.router.deliver(2, Result(FIRST + 1, "m-1", 2, False))
+        self.assertEqual(self.answers, [])
+        self.apply(SENT)
+        self.assertEqual(self.answers, [Committed(SENT, 2)])
+
+    def test_for_another(self) -> None:
+        """A follower passes on what it is given, in the name of the replica that it came from, and hands back the answer."""
+        self.router.deliver(2, Forward(5, NEVER, 2, SEND, "s9"))
+        self.assertEqual(self.sent(), [(0, Forward(FIRST + 1, (3, 0), 2, SEND, "s9"))])
+        self.router.deliver(0, Failure(FIRST + 1, 550, "no account"))
+        self.assertEqual(self.sent(), [(2, Failure(5, 550, "no account"))])
+        self.assertEqual(self.outside.ended, [])
+
+
+class PrimaryTests(RouterTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.lead()
+
+    def test_its_own_clients(self) -> None:
+        """The primary commits what its clients ask."""
+        self.submit()
+        self.commits.end(Committed(SENT, 3))
+        self.assertEqual((self.answers, self.sent()), ([Committed(SENT, 3)], []))
+
+    def test_forwarded(self) -> None:
+        """It commits what others forward, tagged with who and which number, and answers under that number."""
+        for number, result in ((5, Committed(SENT, 3, True)), (6, errors.NotFound("no account")), (7, errors.NotBegun())):
+            self.router.deliver(2, Forward(number, (3, RANK), 2, SEND, "s9"))
+            one = self.commits.end(result)
+            self.assertEqual((one.tag, one.session, one.home), ((2, number), "s9", 2))
+        answers = [Result(5, "m-1", 3, True), Failure(6, 550, "no account"), Again(7)]
+        self.assertEqual(self.sent(), [(2, answer) for answer in answers])
+
+    def test_of_a_session_that_is_over(self) -> None:
+        """A request of a session that has not the account any more is refused; read marks are taken all the same."""
+        self.grants.may = False
+        self.router.deliver(2, Forward(5, (3, RANK), 2, SEND, "s9"))
+        ((rank, answer),) = self.sent()
+        assert isinstance(answer, Failure)
+        self.assertEqual((rank, answer.number, answer.code, self.commits.waiting), (2, 5, 530, []))
+        self.router.deliver(2, Forward(6, (3, RANK), 2, MarkRead(account="a-1", messages=("m-1",)), "s9"))
+        self.assertEqual(len(self.commits.waiting), 1)
+
+    def test_registering_takes_two_commits(self) -> None:
+        """A registration is answered once all know that it was committed (R19)."""
+        registered = model.Registered("a-7", 1, "gus", "hash")
+        self.submit(Register(name="gus", password="hash"))
+        self.commits.end(Committed(registered, 3))
+        self.assertEqual(self.answers, [])
+        (confirm,) = self.commits.waiting
+        self.assertEqual(confirm.request, Confirm(account="a-7"))
+        self.commits.end(Committed(registered, 3))
+        self.assertEqual(self.answers, [Committed(registered, 3)])
+
+    def test_registering_that_fails(self) -> None:
+        """If either commit does not end well, that is the answer, whatever kind of end it is."""
+        self.submit(Register(name="gus", password="hash"))
+        self.commits.end(errors.NameTaken("taken"))
+        self.submit(Register(name="gus", password="hash"))
+        self.commits.end(Committed(model.Registered("a-7", 1, "gus", "hash"), 3))
+        self.commits.end(errors.OutcomeUnknown("unknown"))
+        self.assertEqual(self.codes(), [551, 454])
+        self.router.deliver(2, Forward(5, (3, RANK), 2, Register(name="gus", password="hash"), ""))
+        self.commits.end(errors.NotBegun())
+        self.assertEqual(self.sent(), [(2, Again(5))])
+
+    def test_login_behind_a_barrier(self) -> None:
+        """A login is granted once all members said that this replica still leads, behind all that was asked before."""
+        self.submit()
+        self.enter()
+        self.assertEqual([one.request for one in self.commits.waiting], [SEND, None])
+        self.commits.end(Committed(SENT, 3))
+        self.assertEqual(self.grants.wishes, [])
+        self.commits.end(None)
+        ((wish, answer, _),) = self.grants.wishes
+        self.assertEqual(wish, WISH)
+        answer(LOGIN)
+        self.assertEqual(self.answers[1:], [LOGIN])
+
+    def test_barrier_that_fails(self) -> None:
+        """If it does not lead any more, the login goes to who does; with a full disk it is 452, and not tried for ever."""
+        self.enter()
+        self.commits.end(errors.NoSpace("full"))
+        self.assertEqual((self.codes(), self.grants.wishes), ([452], []))
+        self.enter()
+        one = self.commits.waiting.pop()
+        self.follow(OTHER)
+        one.done(errors.OutcomeUnknown("the primary was lost"))
+        self.assertEqual([(rank, type(message)) for rank, message in self.sent()], [(2, Enter)])
+
+    def test_a_takeover_that_waited(self) -> None:
+        """A wish that waits for another session's end is asked anew when the view ends."""
+        self.enter()
+        self.commits.end(None)
+        _, _, again = self.grants.wishes[0]
+        self.grants.resting.append(again)
+        self.follow(OTHER)
+        self.assertEqual([(rank, type(message)) for rank, message in self.sent()], [(2, Enter)])
+
+    def test_logged_out(self) -> None:
+        """Sessions that end, here or elsewhere, leave the roster."""
+        self.router.leave("a-1", "s1")
+        self.router.deliver(2, Leave("a-2", "s2"))
+        self.assertEqual(self.grants.lefts, [("a-1", "s1"), ("a-2", "s2")])
+
+
+class StoppingTests(RouterTests):
+    def test_refused(self) -> None:
+        """A replica that stops tells its own clients why, and gives back to others what was theirs, for the next primary."""
+        self.lead()
+        self.router.refuse(errors.NoPrimary("stopping"))
+        self.submit()
+        self.router.deliver(2, Forward(5, (3, RANK), 2, SEND, "s9"))
+        self.assertEqual((self.codes(), self.sent(), self.commits.waiting), ([451], [(2, Again(5))], []))
+
+    def test_what_waits(self) -> None:
+        """What waits for a primary is answered at once."""
+        self.submit()
+        self.router.refuse(errors.NoPrimary("stopping"))
+        self.assertEqual(self.codes(), [451])
+
+    def test_settled(self) -> None:
+        """It is settled once every client has its answer, and at once if nobody waits for one."""
+        told: list[int] = []
+        self.router.when_settled(lambda: told.append(1))
+        self.assertEqual(told, [1])
+        self.follow()
+        self.submit()
+        self.enter()
+        self.router.when_settled(lambda: told.append(2))
+        self.router.deliver(0, Failure(FIRST + 1, 550, "no account"))
+        self.assertEqual(told, [1])
+        self.router.deliver(0, Entered(FIRST + 2, LOGIN))
+        self.assertEqual(told, [1, 2])
