@@ -4,12 +4,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.cluster import Timings
 from chattwist.replication.contact import LONGEST_HOLD_DOWN, Contact
-from chattwist.replication.messages import Heartbeat, View
+from chattwist.replication.messages import Heartbeat
 
 
-def beat(hears: tuple[int, ...] = (0, 1, 2), primary: int = -1, view: View | None = None) -> Heartbeat:
-    """What a replica says of itself."""
-    return Heartbeat(view, view is not None, primary, hears, True, (0, -1), 0)
+def beat(hears: tuple[int, ...] = (0, 1, 2), primary: int = -1, echo: float = 1000.0) -> Heartbeat:
+    """What a replica says of itself; ``echo``: when what it heard last from each was sent."""
+    return Heartbeat(None, False, primary, tuple((rank, echo) for rank in hears), True, (0, -1), 0, 0.0)
 
 
 class ContactTests(SynchronousTestCase):
@@ -51,6 +51,19 @@ class ContactTests(SynchronousTestCase):
         self.contact.peers[0].beat = beat(hears=(2,))
         self.assertEqual(self.ranks(), [])
         self.assertTrue(self.contact.is_alive(0))
+
+    def test_a_round_trip(self) -> None:
+        """After a start or a pause only an answer to what was sent since then is contact: others may speak to the past (R13)."""
+        self.hear(0, beat(echo=999.9))
+        self.assertEqual(self.ranks(), [])
+        self.hear(0, beat(echo=1000.0))
+        self.assertEqual(self.ranks(), [0])
+        self.contact.now = 1005.0
+        self.contact.forget()
+        self.hear(0, beat(echo=1000.0))
+        self.assertEqual(self.ranks(), [])
+        self.hear(0, beat(echo=1005.0))
+        self.assertEqual(self.ranks(), [0])
 
     def test_a_lost_connection(self) -> None:
         """When a connection breaks, its peer may still be alive; but what it was sent may be lost, and has to be made good."""
