@@ -23,7 +23,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", help="one seed, instead of many")
     parser.add_argument("--trace", action="store_true", help="with --seed: tell all that happens")
     parser.add_argument("--shrink", action="store_true", help="with --seed: leave out faults as long as it still fails")
-    parser.add_argument("--mutants", action="store_true", help="break one rule after the other: is it noticed, and how soon?")
+    parser.add_argument(
+        "--mutants", action="store_true", help="break one rule after the other: is it noticed, and how soon?"
+    )
     options = parser.parse_args(arguments)
     seeds = [str(number) for number in range(options.first, options.first + options.seeds)]
     if options.mutants:

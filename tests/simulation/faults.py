@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Direction = tuple[int, int]
 LASTS = 16.0  # seconds in which faults begin
+CALM = 0.25  # of all schedules have few faults, which last
 SPOILING = {"wipe", "restore", "rot"}
 
 
@@ -41,7 +42,10 @@ WEIGHTS = {
 def draw(seed: str, size: int) -> list[Fault]:
     """The faults of a run, in the order of time."""
     random = Random(f"{seed}-faults")
-    kinds = random.choices(list(WEIGHTS), list(WEIGHTS.values()), k=random.randint(4, 12))
+    calm = random.random() < CALM
+    kinds = random.choices(
+        list(WEIGHTS), list(WEIGHTS.values()), k=random.randint(1, 3) if calm else random.randint(4, 12)
+    )
     spoiled = False
     faults = [Fault(1 + random.random() * LASTS / 2, "backup", random.randrange(size), 0, 0.0, 0.0)]
     for kind in kinds:
@@ -51,6 +55,7 @@ def draw(seed: str, size: int) -> list[Fault]:
         who = random.choices(range(size), [3, 2, *[1.5] * (size - 2)])[0] if size > 1 else 0
         whom = random.choice([rank for rank in range(size) if rank != who]) if size > 1 else 0
         lasts = random.choice([random.random() * 0.6, random.random() * 3, random.random() * 8])
+        lasts += 6 + random.random() * 6 if calm else 0.0
         faults.append(Fault(random.random() * LASTS, kind, who, whom, lasts, random.random()))
     return sorted(faults, key=lambda fault: fault.at)
 
@@ -83,19 +88,24 @@ class Faults:
 
     def _befall(self, fault: Fault) -> None:
         if not self._over:
-            self._world.note(f"fault {fault}")
+            self._world.disturbed(f"fault {fault}")
             BEFALL[fault.kind](self, fault)
 
     def _later(self, fault: Fault, call: Callable[..., object], *arguments: object) -> None:
         def end() -> None:
             if not self._over:
-                self._world.note(f"over  {fault}")
+                self._world.disturbed(f"over  {fault}")
                 call(*arguments)
 
         self._world.timeline.after(fault.lasts, end)
 
     def _soon(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
-        self._world.timeline.after(delay, lambda: None if self._over else call(*arguments))
+        def go_on() -> None:
+            if not self._over:
+                self._world.disturbed(f"then  {arguments}")
+                call(*arguments)
+
+        self._world.timeline.after(delay, go_on)
 
     # -- processes
 
@@ -228,6 +238,4 @@ class Faults:
         self._later(fault, lambda: setattr(machine, "wall_ahead", machine.wall_ahead - jump))
 
 
-BEFALL: dict[str, Callable[[Faults, Fault], None]] = {
-    kind: getattr(Faults, kind.replace(" ", "_")) for kind in WEIGHTS
-}
+BEFALL: dict[str, Callable[[Faults, Fault], None]] = {kind: getattr(Faults, kind.replace(" ", "_")) for kind in WEIGHTS}

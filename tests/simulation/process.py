@@ -89,7 +89,12 @@ class DelayedCall:
     __slots__ = ("_arguments", "_call", "_event", "_named", "_process", "_time", "called", "cancelled")
 
     def __init__(
-        self, process: Process, delay: float, call: Callable[..., object], arguments: tuple[Any, ...], named: dict[str, Any]
+        self,
+        process: Process,
+        delay: float,
+        call: Callable[..., object],
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
     ) -> None:
         self.called = self.cancelled = False
         self._process, self._call, self._arguments, self._named = process, call, arguments, named

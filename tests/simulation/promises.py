@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from chattwist import model
 from chattwist.accounts import Account
 from chattwist.chat import Chat
 from chattwist.names import fold
-from tests.simulation.user import Attempt, Mailbox, Sitting
+from tests.simulation.attempts import Attempt, Mailbox, Sitting
 from tests.simulation.wire import Reply
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Broken = Iterator[tuple[str, str]]
 def check_answer(world: "World", attempt: Attempt) -> None:
     """A yes was given just now: so many disks hold it, and a repetition is told what the first was told."""
     truth, reply = world.truth, attempt.answers[-1]
+    _check_awake(world, reply)
     match = _ON.search(reply.text)
     if attempt.verb != "SEND" or match is None:
         return
@@ -37,6 +39,18 @@ def check_answer(world: "World", attempt: Attempt) -> None:
     first = attempt.done
     if first.text.split()[0] != message and not truth.may_lack(reply.view, first.view, first.when):
         truth.violated("a repetition gets the first answer", f"{attempt.key}: {first.text}, then {reply.text}")
+
+
+def _check_awake(world: "World", reply: Reply) -> None:
+    """A primary that was stopped for long serves in a new view only (R13)."""
+    served = None if reply.view is None else world.truth.served.get(reply.view.epoch)
+    if served is None:
+        return
+    awake = world.machines[served.view.primary].awake
+    if served.begun < awake < reply.when - 2 * world.cluster.timings.silence:
+        world.truth.violated(
+            "who was stopped begins anew", f"{served.view} of {served.begun:.3f}, stopped until {awake:.3f}"
+        )
 
 
 def check_all(world: "World") -> None:
@@ -109,9 +123,10 @@ def _sends(world: "World", chat: Chat) -> Broken:
         if present[attempt.text] > 1:
             yield "one message a retry key", f"{attempt.key}: {present[attempt.text]} of {ids[attempt.text]}"
         known = ids.get(attempt.text, [])
-        if attempt.done is not None and not present[attempt.text] and excused.isdisjoint(known):
-            if not _nobodys(world, chat, known):
-                yield "what is acknowledged stays", f"{attempt.line}: {attempt.done.text}; {known}"
+        if attempt.done is None or present[attempt.text] or not excused.isdisjoint(known):
+            continue
+        if not _nobodys(world, chat, known):
+            yield "what is acknowledged stays", f"{attempt.line}: {attempt.done.text}; {known}"
 
 
 def _nobodys(world: "World", chat: Chat, ids: list[str]) -> bool:
@@ -216,7 +231,7 @@ def _names(world: "World", chat: Chat) -> Broken:
         holder = chat.account(name)
         if sure and holder is not None and holder not in sure:
             yield "nobody who was told yes is renamed for one that was not", f"{holder.id} has the name of {sure[0].id}"
-        for one, other in zip(sure, sure[1:], strict=False):
+        for one, other in pairwise(sure):
             earlier, later = told[one.id], told[other.id]
             if not world.truth.may_lack(later.view, earlier.view, earlier.when):
                 yield "one account a name", f"{one.id} at {earlier.when:.3f} and {other.id} at {later.when:.3f}"
@@ -266,7 +281,12 @@ def _online(world: "World") -> Broken:
 def is_busy(machine: "Machine") -> dict[str, int]:
     """What that replica still keeps of what is under way."""
     router, own = machine.replica._router, machine.replica.core.own
-    kept = {"sent": router._sent, "held": router._held, "writes": own._writes, "ending": machine.replica._grants._ending}
+    kept = {
+        "sent": router._sent,
+        "held": router._held,
+        "writes": own._writes,
+        "ending": machine.replica._grants._ending,
+    }
     return {name: len(what) for name, what in kept.items() if what}
 
 

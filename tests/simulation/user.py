@@ -1,107 +1,15 @@
 """What people do: they register, log in on any replica, send, read, delete, and repeat what was not answered."""
 
-import math
 from collections.abc import Callable, Generator
 from random import Random
-from typing import TypeAlias
 
-import attrs
-
-from tests.simulation.timeline import Event, Timeline
+from tests.simulation.attempts import Attempt, Mailbox, Sitting
+from tests.simulation.terminal import Terminal, Waits
+from tests.simulation.timeline import Timeline
 from tests.simulation.wire import Reply, Wire
 
 LONGEST = 25.0  # seconds in which a replica that runs answers everything
 TRANSIENT = {421, 450, 451, 452, 454, 453, 503, 530, 535}  # try again, perhaps elsewhere
-
-
-@attrs.define(eq=False)
-class Mailbox:
-    """An account as its users know it: they share what they know. ``shown``: ids of messages that went out to them."""
-
-    owner: str
-    name: str
-    password: str
-    known: bool = False  # it is registered
-    gone: bool = False
-    leaving: bool = False  # somebody tried to delete it
-    passwords: list[str] = attrs.Factory(list)  # all that may be the present one
-    shown: set[str] = attrs.Factory(set)
-
-
-@attrs.define(eq=False)
-class Sitting:
-    """One login: when it was asked for and granted, and by a replica in which view."""
-
-    mailbox: Mailbox
-    rank: int
-    wire: Wire
-    account: str
-    asked: float
-    granted: Reply
-    ended: float = math.inf  # when the user ended it
-
-    @property
-    def over(self) -> float:
-        """When it was over at the latest."""
-        return min(self.ended, self.wire.over)
-
-
-@attrs.define(eq=False)
-class Attempt:
-    """One thing that a user wants done, once: all tries carry the same retry key."""
-
-    mailbox: Mailbox
-    verb: str
-    rest: str
-    key: str
-    text: str = ""
-    tries: list[tuple[float, Sitting | None]] = attrs.Factory(list)
-    answers: list[Reply] = attrs.Factory(list)
-    done: Reply | None = None  # the first answer that says yes
-
-    @property
-    def line(self) -> str:
-        """The command."""
-        return f"@!{self.key} {self.verb} {self.rest}"
-
-
-Waits: TypeAlias = Generator[tuple[str, float], None, None]  # ("reply" or "sleep", for at most so many seconds)
-
-
-class Terminal:
-    """Runs a script that yields what it waits for."""
-
-    def __init__(self, timeline: Timeline, begin: float) -> None:
-        self.timeline = timeline
-        self.wire: Wire | None = None
-        self.script: Waits | None = None
-        self.waits_since = 0.0
-        self._wants = ""
-        self._resting = False
-        self._timer: Event = timeline.after(begin, self._go_on)
-
-    def news(self) -> None:
-        """The wire brought something, or broke."""
-        if self._wants == "reply" and self.wire is not None and (self.wire.replies or not self.wire.open):
-            self._go_on()
-
-    def rest(self) -> None:
-        """Do nothing more."""
-        self._resting = True
-
-    def _go_on(self) -> None:
-        self._timer.cancel()
-        if self._resting:
-            return
-        self._wants = ""
-        assert self.script is not None
-        try:
-            self._wants, delay = next(self.script)
-        except StopIteration:
-            return
-        self.waits_since = self.timeline.now
-        self._timer = self.timeline.after(delay, self._go_on)
-        self.news()
 
 
 class User(Terminal):

@@ -11,18 +11,21 @@ from twisted.logger import globalLogPublisher
 
 from chattwist.cluster import Address, Cluster, Limits, Timings
 from chattwist.replication.messages import View
+from tests.simulation.attempts import Attempt, Mailbox, Sitting
 from tests.simulation.faults import LASTS, Fault, Faults, draw
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.promises import check_all, check_answer, is_busy
 from tests.simulation.timeline import Timeline
 from tests.simulation.truth import Truth, Violation
-from tests.simulation.user import Attempt, Mailbox, Sitting, User
+from tests.simulation.user import User
 from tests.simulation.wire import Wire
 
 TIMINGS = Timings(heartbeat=0.25, silence=1.0, alone=1.5, last_view=6.0, hold_down=1.0, patience=3.0)
 BUSY = LASTS + 4  # seconds until everything is healed
 SETTLE = 3 + 10 * TIMINGS.silence + 12 * TIMINGS.hold_down + TIMINGS.last_view  # until all is well again, at most
+CALM_DOWN = 5.0  # seconds after which all consequences of a fault are over, but for
+MOST_CHANGES = 2  # changes of view, by those who had to wait for longer
 QUIET = 2.5  # seconds in which nothing may change any more
 TOGETHER = 5 * TIMINGS.silence  # how long two that reach each other may both lead
 LOOK = 0.25  # seconds from one look at all replicas to the next
@@ -51,6 +54,7 @@ class World:
         self.wires: list[tuple[Machine, Wire]] = []
         self.settled_after = 0.0
         self._trace = trace
+        self._disturbed, self._changes_then = 0.0, -1
         self._together: dict[tuple[int, int], float] = {}
         self.users = list(self._people(Random(f"{seed}-people")))
         for machine in self.machines:
@@ -88,7 +92,7 @@ class World:
         self.timeline.after(LOOK, self._look)
         with instant_passwords(), told_of_bugs(self.truth):
             self.timeline.run(BUSY)
-            self.note("healed")
+            self.disturbed("healed")
             faults.heal()
             for user in self.users:
                 user.finishing = True
@@ -119,6 +123,7 @@ class World:
         """Let end what is under way just now: users still log in and out."""
         for user in self.users:
             user.rest()
+        self.timeline.run(self.timeline.now + 2 * LOOK)
         for _ in range(8):
             if not any(is_busy(machine) for machine in self.machines):
                 return
@@ -142,11 +147,22 @@ class World:
         now = self.timeline.now
         leaders = [rank for rank in self.truth.leading if self.machines[rank].runs]
         both = {(a, b) for a in leaders for b in leaders if a < b and b in self._reached(a)}
+        self._look_for_unrest()
         self._together = {pair: self._together.get(pair, now) for pair in both}
         for pair, since in self._together.items():
             if now - since > TOGETHER:
                 self.truth.violated("one primary among those that reach each other", f"{pair} since {since:.2f}")
                 self._together[pair] = now + 1000
+
+    def _look_for_unrest(self) -> None:
+        """While nothing happens, nobody changes the view again and again."""
+        if self.timeline.now - self._disturbed < CALM_DOWN:
+            return
+        if self._changes_then < 0:
+            self._changes_then = self.truth.changes
+        elif self.truth.changes - self._changes_then > MOST_CHANGES:
+            self.truth.violated("quiet while nothing happens", f"since {self._disturbed:.3f}")
+            self._changes_then = 1 << 30
 
     def _reached(self, rank: int) -> set[int]:
         """The replicas that it reaches both ways, perhaps through others."""
@@ -192,6 +208,11 @@ class World:
         return ended
 
     # -- telling
+
+    def disturbed(self, text: str) -> None:
+        """Something went wrong, or ceased to."""
+        self.note(text)
+        self._disturbed, self._changes_then = self.timeline.now, -1
 
     def note(self, text: str) -> None:
         """For the trace."""

@@ -1,0 +1,190 @@
+"""Rules R1 to R11, on data, each broken in the production code while a context lasts."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from chattwist import model
+from chattwist.chat import Chat
+from chattwist.errors import DiskFailed
+from chattwist.model import place
+from chattwist.protocol.session import Session
+from chattwist.replication import messages
+from chattwist.replication.change import Changes
+from chattwist.replication.core import Core
+from chattwist.replication.log import Log
+from chattwist.replication.rounds import Rounds
+from chattwist.requests import Send, Stamp
+from chattwist.store import files, journal
+from chattwist.store.disk import IDisk
+from chattwist.store.files import NewFile
+from chattwist.store.store import Store
+from tests.simulation.machine import Machine
+
+
+@contextmanager
+def no_fsync() -> Iterator[None]:
+    """R1: what was written counts as durable."""
+    with patch.object(journal, "sync", lambda disk, handle, name: None):
+        yield
+
+
+@contextmanager
+def acknowledged_at_once() -> Iterator[None]:
+    """R1: a follower acknowledges what it has not written yet."""
+    append = Rounds.append
+
+    def at_once(self: Rounds, rank: int, message: messages.Append) -> None:
+        append(self, rank, message)
+        self._own.send(rank, messages.Ack(message.epoch, message.number))
+
+    with patch.object(Rounds, "append", at_once):
+        yield
+
+
+@contextmanager
+def nothing_collected() -> Iterator[None]:
+    """R2: a new primary goes on from what it has itself, and does not merge what the others have."""
+    with patch.object(Changes, "_pull", lambda self, change: False):
+        yield
+
+
+@contextmanager
+def vector_ahead() -> Iterator[None]:
+    """R3: the version vector moves before the data is durable."""
+    new_of = Log.new_of
+
+    def at_once(self: Log, operations: Iterable[model.AnyOperation]) -> list[model.AnyOperation]:
+        found = new_of(self, operations)
+        for operation in found:
+            self.add(operation)
+        return found
+
+    with patch.object(Log, "new_of", at_once):
+        yield
+
+
+@contextmanager
+def one_origin_a_replica() -> Iterator[None]:
+    """R4: a replica has the same origin at each start, and counts from 1."""
+    with patch.object(Machine, "_origin", lambda self: f"replica{self.rank}"):
+        yield
+
+
+@contextmanager
+def ids_of_the_primary() -> Iterator[None]:
+    """R5: whoever is primary counts on from what it knows."""
+
+    def stamp(self: Any) -> tuple[str, int]:
+        _, at = self._stamps.next(self._now(), self._chat.latest)
+        self._stamps._count = max(self._stamps._count, self._journal._core.own.log.vector.get("anyone00", 0) + 1)
+        return f"anyone00-{self._stamps._count}", at
+
+    with patch("chattwist.commits.Commits._stamp", stamp), patch.object(Machine, "_origin", lambda self: "anyone00"):
+        yield
+
+
+@contextmanager
+def keys_beside() -> Iterator[None]:
+    """R6: the retry key is not part of what is replicated."""
+    decide = Send.decide
+
+    def without(self: Send, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        return msgspec.structs.replace(decide(self, chat, stamp), key="")
+
+    with patch.object(Send, "decide", without):
+        yield
+
+
+@contextmanager
+def repetitions_at_once() -> Iterator[None]:
+    """R6: a repetition is answered by what one replica has, whoever else has it."""
+    with patch.object(Core, "is_settled", lambda self, operation: True):
+        yield
+
+
+@contextmanager
+def no_tombstones() -> Iterator[None]:
+    """R7: the deletion of a message that is not known is forgotten."""
+    drop = Chat._drop
+
+    def forgetful(self: Chat, message_id: str) -> None:
+        known = message_id in self.messages
+        drop(self, message_id)
+        if not known:
+            self._gone.discard(message_id)
+
+    with patch.object(Chat, "_drop", forgetful):
+        yield
+
+
+@contextmanager
+def high_water_mark() -> Iterator[None]:
+    """R8: with a message all older ones count as read."""
+    marked = Chat._marked_read
+
+    def older_too(self: Chat, operation: model.Read) -> None:
+        known = [self.messages[message] for message in operation.messages if message in self.messages]
+        marked(self, operation)
+        if known and operation.account in self.accounts:
+            latest = max(map(place, known))
+            for message in list(self.accounts[operation.account].unread.values()):
+                if place(message) < latest:
+                    self._forget_unread(message)
+
+    with patch.object(Chat, "_marked_read", older_too):
+        yield
+
+
+@contextmanager
+def marked_before_sent() -> Iterator[None]:
+    """R8: READ marks messages before their text has gone out."""
+
+    def at_once(self: Session, ids: tuple[str, ...], key: str) -> None:
+        self._mark(ids, key)
+
+    with patch.object(Session, "read_when_gone", at_once):
+        yield
+
+
+@contextmanager
+def fsync_again() -> Iterator[None]:
+    """R9: a failed fsync is tried once more, and the next start makes nothing durable anew."""
+
+    def sync(disk: IDisk, handle: int, name: str) -> None:
+        with suppress(DiskFailed):
+            return files.sync(disk, handle, name)
+        files.sync(disk, handle, name)
+
+    with (
+        patch.object(journal, "sync", sync),
+        patch.object(Store, "_rewrite_last_line", lambda self, file, handle: None),
+    ):
+        yield
+
+
+@contextmanager
+def no_checksums() -> Iterator[None]:
+    """R10: whatever has the form of a record is one."""
+
+    def verify(line: bytes, start: int) -> int | None:
+        with suppress(ValueError):
+            return int(line[-11:-3], 16) if line.endswith(b'"}\n') else None
+        return None
+
+    with patch("chattwist.store.codec.verify", verify):
+        yield
+
+
+@contextmanager
+def rename_only() -> Iterator[None]:
+    """R11: a new file is renamed, and neither it nor its name is made durable."""
+
+    def publish(self: NewFile) -> None:
+        self._disk.rename(self._temporary, self.name)
+
+    with patch.object(NewFile, "publish", publish):
+        yield
