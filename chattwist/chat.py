@@ -7,7 +7,7 @@ copies of each other only while the key is remembered, a day.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from chattwist import model
 from chattwist.accounts import Account, Accounts
@@ -31,6 +31,7 @@ class Chat:
         self.messages: dict[str, model.Sent] = {}
         self.latest = 0  # the largest stamp of any operation applied
         self.gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
+        self._copies: dict[str, model.Sent] = {}  # messages of which another with the same retry key stands for all
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
         self._keys: dict[tuple[str, str], tuple[model.AnyOperation, ...]] = {}  # (owner, key) → what it was used for
@@ -70,12 +71,12 @@ class Chat:
         account.messages, account.unread, account.unread_from = [], {}, {}
 
     def _sent(self, operation: model.Sent) -> None:
-        if operation.id in self.messages:
-            return
-        if operation.key and not self._last_of_its_key(operation):
+        if operation.id in self.messages or operation.id in self._copies:
             return
         if not operation.text:  # another replica knows of its deletion, and has nothing else left
             self.gone.add(operation.id)
+        if operation.key and not self._counts(operation):
+            return
         if operation.id in self.gone or not self._reachable(operation):
             return
         self.messages[operation.id] = operation
@@ -88,23 +89,35 @@ class Chat:
         if not recipient.deleted:
             self._count_unread(recipient, operation)
 
-    def _last_of_its_key(self, operation: model.Sent) -> bool:
+    def _counts(self, operation: model.Sent) -> bool:
         """One message a retry key and day, also when two halves of a cut cluster each stored one.
 
-        The later stays: its sender repeated the earlier because that was not answered.
+        The last stays: its sender repeated the others because they were not answered. If one is deleted, all are.
         """
-        known = self._keys.get((operation.sender, operation.key), ())
+        copies = self._copies_of(operation)
         self._remember(operation, operation.sender)
-        copies = [
+        if operation.id in self.gone:
+            self._drop_copies(copies)
+        elif any(copy.id in self.gone for copy in copies):
+            self._copies[operation.id] = operation
+        else:
+            *earlier, last = sorted([*copies, operation], key=place)
+            self._drop_copies(earlier)
+            return last is operation
+        return False
+
+    def _copies_of(self, message: model.Sent) -> list[model.Sent]:
+        known = self._keys.get((message.sender, message.key), ()) if message.key else ()
+        return [
             other
             for other in known
-            if isinstance(other, model.Sent)
-            and abs(other.at - operation.at) <= KEY_LIFETIME
-            and other.id != operation.id
+            if isinstance(other, model.Sent) and other.id != message.id and abs(other.at - message.at) <= KEY_LIFETIME
         ]
+
+    def _drop_copies(self, copies: Iterable[model.Sent]) -> None:
         for copy in copies:
-            self._drop(min(copy, operation, key=place).id)
-        return all(place(operation) > place(copy) for copy in copies)
+            self._copies[copy.id] = copy
+            self._take_away(copy.id)
 
     def _reachable(self, message: model.Sent) -> bool:
         """A message between accounts that are both deleted is nobody's."""
@@ -125,7 +138,7 @@ class Chat:
             message = self.messages.get(message_id)
             if message is not None:
                 self._forget_unread(message)
-            elif message_id not in self.gone:
+            elif message_id not in self.gone and message_id not in self._copies:
                 self._read.add(message_id)
 
     def _forget_unread(self, message: model.Sent) -> None:
@@ -141,10 +154,13 @@ class Chat:
     def _deleted(self, operation: model.Deleted) -> None:
         self._remember(operation, operation.account)
         for message_id in operation.messages:
-            self._drop(message_id)
+            message = self.messages.get(message_id) or self._copies.get(message_id)
+            self.gone.add(message_id)
+            self._take_away(message_id)
+            if message is not None:
+                self._drop_copies(self._copies_of(message))
 
-    def _drop(self, message_id: str) -> None:
-        self.gone.add(message_id)
+    def _take_away(self, message_id: str) -> None:
         self._read.discard(message_id)
         message = self.messages.pop(message_id, None)
         if message is None:

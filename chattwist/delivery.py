@@ -39,9 +39,9 @@ class Delivery:
 
     def _push(self, message: model.Sent) -> None:
         session = self._online.sessions.get(message.recipient)
-        if message.id not in self._chat.messages:
+        if message.id in self._chat.gone:
             self._log.forget_text(message.id)
-        elif session is not None:
+        elif session is not None and message.id in self._chat.messages:
             session.push(message)
 
     def _end(self, account: str) -> None:

@@ -121,6 +121,9 @@ class Changes:
         return {peer.rank: peer.beat for peer in peers if peer.beat is not None and not peer.beat.fit and peer.pulled}
 
     def _say_that_it_waits(self, may: bool, known: Mapping[int, Known]) -> None:
+        soon = self._own.now - self._own.incomplete_since < 2 * self._timings.silence  # they may just be starting, too
+        if soon:
+            return
         if not may and not self._said and newest(known) is not None:
             wait = f"up to {self._timings.last_view:g} s"
             text = f"waiting {wait} for the others of the last view: what was acknowledged may be with them only"
