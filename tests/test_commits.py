@@ -1,8 +1,251 @@
-"""chattwist.commits: what shares a commit, and what waits for the next one."""
+"""chattwist.commits: what shares a commit, what waits for the next one, and what is told when one fails."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import errors, model
+from chattwist.chat import Chat
+from chattwist.commits import HERE, MOST_OPERATIONS, Commits
+from chattwist.protocol.backend import Committed
+from chattwist.requests import AnyRequest, Delete, Register, Send
 from tests.wire import World
+
+NOON = 1795348800_000_000  # 2026-11-22T12:00:00Z, microseconds since 1970
+
+
+class FakeJournal:
+    """Commits when it is told to, and applies to the chat."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self.begun: list[list[str]] = []
+        self.tags: list[tuple[int, int]] = []
+        self._done: list[tuple[Sequence[model.AnyOperation], Callable[[BaseException | None, int], None]]] = []
+
+    def commit(
+        self,
+        operations: Sequence[model.AnyOperation],
+        tags: Sequence[tuple[int, int]],
+        done: Callable[[BaseException | None, int], None],
+    ) -> None:
+        """See Journal."""
+        assert len(operations) == len(tags)
+        self.begun.append([operation.id for operation in operations])
+        self.tags += tags
+        self._done.append((operations, done))
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """The commit under way ends."""
+        operations, done = self._done.pop()
+        for operation in operations if failure is None else ():
+            self._chat.apply(operation)
+        done(failure, 0 if failure else 3)
+
+
+class CommitsTests(SynchronousTestCase):
+    """Two accounts, a-1 and a-2, on a replica that leads."""
+
+    def setUp(self) -> None:
+        self.chat = Chat()
+        for number, name in enumerate(("ann", "bob"), 1):
+            self.chat.apply(model.Registered(f"a-{number}", number, name, "hash"))
+            self.chat.apply(model.Confirmed(f"a-{number + 2}", number + 2, f"a-{number}"))
+        self.journal, self.clock = FakeJournal(self.chat), Clock()
+        self.origins = iter(("first", "second"))
+        self.unsettled: set[str] = set()
+        self.now = NOON
+        self.stamps = model.Stamps(lambda: next(self.origins))
+        self.commits = Commits(
+            self.clock, self.chat, self.stamps, lambda: self.now, self.journal,
+            lambda operation, replicas: Committed(operation, replicas), lambda operation: operation not in self.unsettled,
+        )  # fmt: skip
+        self.answers: list[Any] = []
+
+    def submit(self, request: AnyRequest, tag: tuple[int, int] = HERE) -> None:
+        """Somebody asks."""
+        self.commits.submit(request, self.answers.append, tag=tag)
+
+    def send(self, text: str = "hi", key: str = "", tag: tuple[int, int] = HERE) -> None:
+        """Ann sends bob a message."""
+        self.submit(Send(account="a-1", recipient="bob", text=text, mailbox=9999, key=key), tag)
+
+    def turn(self) -> None:
+        """The next turn of the reactor."""
+        self.clock.advance(0)
+
+    def kinds(self) -> list[type]:
+        """What the answers are."""
+        return [type(answer) for answer in self.answers]
+
+    def ids(self) -> list[str]:
+        """The ids of the operations that were committed."""
+        return [answer.operation.id for answer in self.answers]
+
+    def test_one_commit_at_a_time(self) -> None:
+        """What comes in one turn shares a commit; what comes during it shares the next."""
+        for _ in range(2):
+            self.send()
+        self.turn()
+        for _ in range(3):
+            self.send()
+        self.turn()
+        self.assertEqual(self.journal.begun, [["first-1", "first-2"]])
+        self.journal.end()
+        self.turn()
+        self.assertEqual(self.journal.begun[1:], [["first-3", "first-4", "first-5"]])
+        self.assertEqual(self.ids(), ["first-1", "first-2"])
+        self.assertEqual([answer.replicas for answer in self.answers], [3, 3])
+
+    def test_bounded(self) -> None:
+        """A commit holds no more than it may; the rest follows in order."""
+        for _ in range(MOST_OPERATIONS + 1):
+            self.send()
+        self.turn()
+        self.journal.end()
+        self.turn()
+        self.assertEqual([len(one) for one in self.journal.begun], [MOST_OPERATIONS, 1])
+
+    def test_tagged(self) -> None:
+        """Each operation goes out with the tag of its request; one that is refused leaves no trace."""
+        self.send(tag=(2, 5))
+        self.submit(Send(account="a-1", recipient="nobody", text="hi", mailbox=9), (2, 6))
+        self.send(tag=(1, 7))
+        self.turn()
+        self.assertEqual((self.journal.begun, self.journal.tags), ([["first-1", "first-2"]], [(2, 5), (1, 7)]))
+        self.journal.end()
+        self.assertEqual(self.kinds(), [Committed, Committed, errors.NotFound])
+
+    def test_refused_without_a_commit(self) -> None:
+        """Where all are refused nothing is written, and the next request is not held up."""
+        self.submit(Send(account="a-1", recipient="nobody", text="hi", mailbox=9))
+        self.turn()
+        self.assertEqual((self.kinds(), self.journal.begun), ([errors.NotFound], []))
+        self.send()
+        self.turn()
+        self.assertEqual(len(self.journal.begun), 1)
+
+    def test_one_name(self) -> None:
+        """Of two that register one name in the same turn, one gets it."""
+        for name in "Gus", "gus":
+            self.submit(Register(name=name, password="hash"))
+        for _ in range(2):
+            self.turn()
+            if self.journal.begun and not self.answers:
+                self.journal.end()
+        self.assertEqual(self.kinds(), [Committed, errors.NameTaken])
+
+    def test_one_key(self) -> None:
+        """A SEND that comes twice with one retry key in the same turn is stored once, and both get the same id (R6)."""
+        for _ in range(2):
+            self.send(key="k")
+        self.turn()
+        self.journal.end()
+        self.turn()
+        self.journal.end()
+        self.assertEqual(self.journal.begun, [["first-1"], []])
+        self.assertEqual(self.ids(), ["first-1", "first-1"])
+
+    def test_repeated_later(self) -> None:
+        """A repetition does nothing again; its answer still waits for a commit, which shows that this replica leads."""
+        self.send(key="k")
+        self.turn()
+        self.journal.end()
+        self.send("something else", key="k")
+        self.turn()
+        self.assertEqual(len(self.answers), 1)
+        self.journal.end(errors.Unsettled())
+        self.assertEqual(self.kinds(), [Committed, errors.OutcomeUnknown])
+
+    def test_repeated_before_all_have_it(self) -> None:
+        """A repetition of what other replicas may lack is 454, until they have it (R6)."""
+        self.chat.apply(model.Sent("z-1", NOON, "a-1", "a-2", "hi", "k"))
+        self.unsettled.add("z-1")
+        self.send(key="k")
+        self.turn()
+        self.assertEqual((self.kinds(), self.journal.begun), ([errors.OutcomeUnknown], []))
+        self.unsettled.clear()
+        self.send(key="k")
+        self.turn()
+        self.journal.end()
+        self.assertEqual(self.answers[1].operation.id, "z-1")
+
+    def test_barrier(self) -> None:
+        """A barrier is passed after all that was submitted before is settled, what had to wait for the next commit included."""
+        self.chat.apply(model.Sent("m-1", NOON, "a-1", "a-2", "hi"))
+        for _ in range(2):
+            self.submit(Delete(account="a-1", messages=("m-1",)))
+        self.commits.barrier(lambda failure: self.answers.append("passed"))
+        self.turn()
+        self.journal.end()
+        self.assertEqual(len(self.answers), 1)
+        self.turn()
+        self.journal.end()
+        self.assertEqual(self.answers[1], "passed")
+        self.assertIsInstance(self.answers[2], errors.NotFound)
+
+    def test_barrier_by_itself(self) -> None:
+        """A barrier is a commit of nothing: it fails where this replica does not lead any more."""
+        self.commits.barrier(self.answers.append)
+        self.turn()
+        self.assertEqual(self.journal.begun, [[]])
+        self.journal.end(errors.NotBegun())
+        self.assertEqual(self.kinds(), [errors.NoPrimary])
+
+    def test_recorded_nowhere(self) -> None:
+        """Of a full disk, and where it was not begun, clients are told that nothing is recorded; the ids are used again (R3)."""
+        for failure, kind in ((errors.DiskFull("full"), errors.NoSpace), (errors.NotBegun(), errors.NoPrimary)):
+            self.send()
+            self.turn()
+            self.journal.end(failure)
+            self.assertIs(self.kinds()[-1], kind)
+        self.send()
+        self.turn()
+        self.assertEqual(self.journal.begun, [["first-1"]] * 3)
+
+    def test_not_known(self) -> None:
+        """Where nobody knows whether it is recorded, it is 454; those ids are never given out again (R4)."""
+        self.send()
+        self.turn()
+        self.journal.end(errors.Unsettled())
+        self.send()
+        self.turn()
+        self.assertEqual((self.kinds(), self.journal.begun), ([errors.OutcomeUnknown], [["first-1"], ["second-1"]]))
+
+    def test_given_back(self) -> None:
+        """What was not begun when another replica became primary is handed back, with all that is known of it."""
+        self.send()
+        self.turn()
+        self.send(tag=(2, 9))
+        (one,) = self.commits.give_back()
+        self.assertEqual((one.tag, self.answers), ((2, 9), []))
+        self.journal.end()
+        self.turn()
+        self.assertEqual((len(self.journal.begun), len(self.answers)), (1, 1))
+
+    def test_stamps(self) -> None:
+        """An operation is stamped later than all that is known, though the clock be behind."""
+        self.chat.apply(model.Sent("z-1", NOON + 5, "a-1", "a-2", "from a clock that is ahead"))
+        for _ in range(2):
+            self.send()
+        self.turn()
+        self.journal.end()
+        self.assertEqual([answer.operation.at for answer in self.answers], [NOON + 6, NOON + 7])
+
+    def test_a_bug_in_an_answer(self) -> None:
+        """A client whose answer cannot be given costs the others nothing."""
+
+        def broken(result: object) -> None:
+            raise ValueError("a bug")
+
+        self.commits.submit(Send(account="a-1", recipient="bob", text="hi", mailbox=9), broken)
+        self.send()
+        self.turn()
+        self.journal.end()
+        self.assertEqual(self.kinds(), [Committed])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
 class SettledTests(SynchronousTestCase):
