@@ -1,9 +1,10 @@
 """How long a client waits when the primary fails: ``python -m tests.benchmarks.failover [TIMES] [OTHERS]``; default 20 times.
 
-The client is logged in on the second replica of three (all timings as they are by default) and sends without a pause, as do
-OTHERS (default 4) on the third. The primary is killed with -9, or stopped with SIGSTOP; printed is the time from then to the
-end of the first SEND that was begun afterwards and acknowledged, so a command that the failure caught does not count. Then
-the primary comes back, and its return is awaited; the client's longest wait during that is printed, too.
+The client is logged in on the second replica of three and sends without a pause, as do OTHERS (default 4) on the third. All
+timings are the default ones but for the hold-down, which says only how long it is until the next round. The primary is
+killed with -9, or stopped with SIGSTOP; printed is the time from then to the end of the first SEND that was begun
+afterwards and acknowledged, so a command that the failure caught does not count. Then the primary comes back, and its
+return is awaited; the client's longest wait during that is printed, too.
 
 Nothing is said of how long it may take. But the client's session has to go on: if it ends, so does this, with status 1.
 """
@@ -108,7 +109,7 @@ def kind(cluster: Cluster, sender: Sender, name: str, times: int) -> None:
 def main(times: int, others: int) -> None:
     """Measure both ways of failing."""
     with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster(folder, has_network=False)
+        cluster = Cluster(folder, timings={"hold_down": 1.0}, has_network=False)
         try:
             cluster.start()
             cluster.wait_quiet()
