@@ -152,7 +152,7 @@ class Commits:
             if failure is not None:
                 error = self._not_committed(failure, mark)
                 return self._finish([*((error, one.waiting.done) for one in taken), *answers])
-            if self._full:
+            if self._full and new:
                 self._full = False
                 self.log.info("there is room on the disk again")
             for one in taken:

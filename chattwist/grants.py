@@ -5,7 +5,7 @@ from collections.abc import Callable
 from chattwist import errors
 from chattwist.chat import Chat
 from chattwist.online import Online
-from chattwist.replication.messages import NEVER, AnyMessage, End, Enter, Login, Logins, View
+from chattwist.replication.messages import NEVER, AnyMessage, End, Enter, Epoch, Login, Logins, View
 from chattwist.roster import Roster
 
 Answer = Callable[[Login | errors.ChatError], None]
@@ -19,13 +19,15 @@ class Grants:
     ) -> None:
         self._rank, self._chat, self._online, self._roster, self._send = rank, chat, online, roster, send
         self._view: View | None = None
+        self._counted: Epoch | None = None
         self._count = 0
         self._ending: dict[str, list[Callable[[], None]]] = {}  # id of a session that has to end → who waits for that
 
     def lead(self, view: View) -> None:
         """This replica grants sessions from now on."""
-        if self._view is None or self._view.epoch != view.epoch:
-            self._view, self._count = view, 0
+        self._view = view
+        if self._counted != view.epoch:
+            self._counted, self._count = view.epoch, 0
 
     def rest(self) -> list[Callable[[], None]]:
         """It does not any more; gives those who were waiting, to ask again."""

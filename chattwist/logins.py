@@ -82,7 +82,10 @@ class Logins:
             assert isinstance(committed, model.Registered)
             first = committed
             if first.password == hashed:
-                return await self._entered(self._chat.accounts[first.id], hashed, True, session)
+                try:
+                    return await self._entered(self._chat.accounts[first.id], hashed, True, session)
+                except errors.NoPrimary:
+                    raise errors.OutcomeUnknown("the account was made, but it could not be logged in; LOGIN") from None
         try:  # repeated with its retry key: only for who knows the password
             return await self._login(session, self._chat.accounts[first.id].name, password, takeover=True)
         except errors.WrongPassword:

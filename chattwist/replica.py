@@ -75,7 +75,11 @@ class Replica:
             self._rank, chat, self._online, self._roster, self._router, stamps.origin, self.member.send
         )
         self._delivery = Delivery(chat, log, self._online, self._roster, lambda work: reactor.callLater(0, work))
-        self._ticks = LoopingCall(self._router.tick)
+        self._seconds = lambda: float(reactor.seconds())
+        self._alone_since: float | None = (
+            reactor.seconds()
+        )  # since when this replica is in no view; None once that is told
+        self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         logins = Logins(reactor, now, chat, self._submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost)
         self.register, self.login = logins.register, logins.login
@@ -205,8 +209,7 @@ class Replica:
         """See Side."""
         if view is not None:
             self._tell_primary(view)
-        else:
-            self.log.info("in no view now")
+        self._alone_since = None if view is not None else self._alone_since or self._seconds()
         self._router.role(role, view)
         if role:
             self._sessions.view_serves()
@@ -218,6 +221,13 @@ class Replica:
         for account in list(self.chat.accounts.unconfirmed):
             if not self.chat.accounts[account].is_renamed:
                 self._router.submit(Confirm(account), "", lambda result: None)
+
+    def _tick(self) -> None:
+        self._router.tick()
+        since = self._alone_since
+        if since is not None and self._seconds() - since > 2 * self._cluster.timings.silence:
+            self._alone_since = None
+            self.log.warn("no primary is in reach: nothing can be recorded until one is")
 
     def connected(self, rank: int) -> None:
         """See Side."""

@@ -18,6 +18,7 @@ from chattwist.requests import HERE, AnyRequest, Confirm, MarkRead, OwnAccount, 
 if TYPE_CHECKING:
     from chattwist.commits import Commits, Waiting
 
+HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, or REGISTER it again"
 LONGEST_ANSWER = 3  # times ``timings.patience``: how long a primary that is there may take
 
 
@@ -159,7 +160,7 @@ class Router:
                 return done(result)
 
             def confirmed(answer: object) -> None:
-                done(result if isinstance(answer, Committed) else answer)
+                done(result if isinstance(answer, Committed) else errors.OutcomeUnknown(HALF_REGISTERED))
 
             self._begin(Confirm(result.operation.id), "", confirmed, self._rank, HERE)
 

@@ -15,7 +15,7 @@ from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.cluster import Address, Cluster
 from chattwist.daemon import allow_descriptors, end_process_with_status
-from chattwist.member import NoChannel, state_of
+from chattwist.member import NoChannel
 from chattwist.passwords import PasswordThreads
 from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
@@ -57,11 +57,11 @@ class ReplicaService(Service):
 
     def startService(self) -> None:
         """Load what is on disk, then listen; errors.StartError where one of them can't be done."""
-        store, chat, log = self._load()
+        store, chat, log, state = self._load()
         self._writer = Writer(store, self._reactor)
         self._threads = PasswordThreads(self._reactor, self._cluster.limits.password_queue)
         self._replica = Replica(
-            self._cluster, self._address, chat, log, state_of(store.state()), self._writer, self._threads, self._reactor,
+            self._cluster, self._address, chat, log, state, self._writer, self._threads, self._reactor,
             self._failed, model.new_origin, microseconds,
         )  # fmt: skip
         self._clients = Clients(self._replica, self._cluster, self._reactor)
@@ -72,19 +72,26 @@ class ReplicaService(Service):
         super().startService()
         self._reactor.callWhenRunning(self._begin)
 
-    def _load(self) -> tuple[Store, Chat, Log]:
+    def _load(self) -> tuple[Store, Chat, Log, State]:
         store = Store.open(Disk(self._directory), salvage=self._salvage)
         try:
-            return (store, *load(store))
+            return (store, *load(store), state_of(store.state()))
         except Damage as damage:
             if len(self._cluster.replicas) == 1:
                 raise
-            store.close()  # the others have what was lost (R10)
-            self.log.error(
-                "{damage}; what is whole is kept, the rest comes from the other replicas", damage=str(damage)
-            )
-            store = Store.open(Disk(self._directory), salvage=True)
-            return (store, *load(store))
+            store.close()
+            return self._load_damaged(damage)
+
+    def _load_damaged(self, damage: Damage) -> tuple[Store, Chat, Log, State]:
+        """Keep what is whole; the others have what was lost, so that it takes all of them to go on (R10, R16)."""
+        self.log.error("{damage}; what is whole is kept, the rest comes from the other replicas", damage=damage.what)
+        store = Store.open(Disk(self._directory), salvage=True)
+        loaded = load(store)
+        state = state_of(store.state())
+        if state.view is not None:
+            state = State(state.promised, View(state.view.epoch, tuple(range(len(self._cluster.replicas)))))
+            store.save_state(msgspec.json.encode(state))
+        return (store, *loaded, state)
 
     def _open_channel(self) -> Channel | NoChannel:
         if len(self._cluster.replicas) == 1:

@@ -201,6 +201,7 @@ class World:
         self.failed: list[BaseException] = []
         self.limits = limits or Limits(bcrypt_cost=4)
         self.cluster = Cluster(DEFAULT_CLUSTER.replicas, limits=self.limits, timings=timings or Timings(), mode=mode)
+        self.replica: Replica
         self.began = self.clock.seconds() + self.cluster.timings.alone
         self.restart()
 

@@ -4,7 +4,7 @@ The candidate asks all replicas that it has contact with for a durable promise o
 sends each what that one lacks, lets them enter the view, and serves once all are in it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -12,7 +12,8 @@ from chattwist import model
 from chattwist.cluster import Timings
 from chattwist.replication.catchup import Catchup
 from chattwist.replication.contact import Contact
-from chattwist.replication.election import Known, holds_all, is_majority, majority_remembers, newest
+from chattwist.replication.election import Election, is_majority
+from chattwist.replication.entry import Entry
 from chattwist.replication.messages import (
     Epoch,
     Fill,
@@ -28,7 +29,7 @@ from chattwist.replication.messages import (
     View,
 )
 from chattwist.replication.own import Own
-from chattwist.replication.steps import Entered, Say
+from chattwist.replication.steps import Say
 
 MOST_FILLED = 20  # batches; who lacks more is not waited for, and comes in later
 
@@ -47,28 +48,20 @@ class Change:
 
 
 class Changes:
-    """The candidate's side, and the side of those that it asks."""
+    """The candidate's side; for the side of those that it asks see Entry."""
 
     def __init__(
-        self, own: Own, contact: Contact, catchup: Catchup, timings: Timings, size: int, majority: bool,
-        logins: Callable[[], list[Login]], merge: Callable[[list[Login]], tuple[list[Login], list[str]]],
+        self, own: Own, contact: Contact, catchup: Catchup, election: Election, entry: Entry, timings: Timings, size: int,
+        majority: bool, merge: Callable[[list[Login]], tuple[list[Login], list[str]]],
     ) -> None:  # fmt: skip
-        """``size``: how many replicas the cluster has; ``logins`` gives the sessions of this replica.
+        """``size``: how many replicas the cluster has.
 
         ``merge`` gives of the sessions of several replicas those that stay, and the ids of those that have to end.
         """
         self._own, self._contact, self._catchup, self._timings = own, contact, catchup, timings
-        self._size, self._majority, self._logins, self._merge = size, majority, logins, merge
+        self._election, self._entry, self._size, self._majority, self._merge = election, entry, size, majority, merge
         self.change: Change | None = None
-        self.begun = own.now  # when this replica, or the process, began to look for others
-        self._said = False  # that it waits
-        self._forcing = False
         self.forced = False  # the view may lack what was acknowledged (R16)
-        self._lacking: Epoch | None = None  # the coming view's, if not all that it was filled with could be kept
-        # the candidate that was promised to, and until when it is waited for
-        self._followed: tuple[int, float] | None = None
-
-    # -- the candidate
 
     def stand(self, asked: Iterable[int]) -> None:
         """Begin a change; ``asked`` are the ranks of those that are to be in the view."""
@@ -94,46 +87,6 @@ class Changes:
         if own.promised == change.epoch and view is not None and view.epoch == own.state.promised:
             own.promised = own.state.promised
             own.serving = view.members == (own.rank,)
-
-    def may_lead(self) -> bool:
-        """Whether, by what the heartbeats say, a change that is begun now can succeed."""
-        beats = {peer.rank: peer.beat for peer in self._contact.two_way() if peer.beat is not None and peer.beat.fit}
-        return self._may_lead({self._own.rank: self._own_word(), **beats})
-
-    def _own_word(self) -> Promise:
-        own = self._own
-        return Promise(own.promised, {}, own.log.loose, own.state.view, own.current, True, [])
-
-    def _may_lead(self, known: Mapping[int, Known]) -> bool:
-        if self._majority and not is_majority(len(known), self._size):
-            return False
-        safe = holds_all({**known, **self._read_out()})
-        safe = safe or (self._majority and majority_remembers(known, self._size))
-        first = all(one.view is None for one in known.values()) and self._nobody_else(known)
-        waited = self._own.now - self._own.incomplete_since >= self._timings.last_view
-        self._forcing = waited and not (safe or first)
-        self._say_that_it_waits(safe or first or waited, known)
-        return safe or first or waited
-
-    def _read_out(self) -> dict[int, Known]:
-        """Those that cannot promise, since their disks are full, but whose operations are all here."""
-        peers = self._contact.two_way()
-        return {peer.rank: peer.beat for peer in peers if peer.beat is not None and not peer.beat.fit and peer.pulled}
-
-    def _say_that_it_waits(self, may: bool, known: Mapping[int, Known]) -> None:
-        soon = self._own.now - self._own.incomplete_since < 2 * self._timings.silence  # they may just be starting, too
-        if soon:
-            return
-        if not may and not self._said and newest(known) is not None:
-            wait = f"up to {self._timings.last_view:g} s"
-            text = f"waiting {wait} for the others of the last view: what was acknowledged may be with them only"
-            self._own.effects.append(Say(text))
-        self._said = not may
-
-    def _nobody_else(self, known: Mapping[int, Known]) -> bool:
-        """At a cluster's first start: all are here, or no process is where the others will be."""
-        others = [peer for rank, peer in self._contact.peers.items() if rank not in known]
-        return all(self._own.now - peer.refused >= self._timings.alone for peer in others)
 
     def promised(self, rank: int, message: Promise) -> None:
         """A promise came."""
@@ -180,7 +133,7 @@ class Changes:
         if missing and not self._is_stuck(change, missing):
             return
         change.asked -= missing
-        if not self._may_lead({self._own.rank: self._own_word(), **change.promises}):
+        if not self._election.may_lead({self._own.rank: self._election.own_word(), **change.promises}):
             self.change = None
         elif not self._pull(change):
             if lost := self._lost(change):
@@ -213,7 +166,7 @@ class Changes:
         if len(change.promises) + 1 < self._size:
             return []
         behind: dict[str, set[int]] = {}
-        for word in (self._own_word(), *change.promises.values()):
+        for word in (self._election.own_word(), *change.promises.values()):
             for origin, numbers in word.loose.items():
                 behind.setdefault(origin, set()).update(numbers)
         vector = self._own.log.vector
@@ -241,11 +194,11 @@ class Changes:
         change.view = view = View(change.epoch, tuple(members))
         change.moved = self._own.now
         theirs = [login for rank, one in change.promises.items() if rank in members for login in one.logins]
-        install = Install(view, *self._merge([*self._logins(), *theirs]))
+        install = Install(view, *self._merge([*self._entry.logins(), *theirs]))
         for rank in members:
             if rank != self._own.rank:
                 self._own.send(rank, install)
-        self._enter(install, lambda: self.installed(self._own.rank, Installed(view.epoch)))
+        self._entry.enter(install, lambda: self.installed(self._own.rank, Installed(view.epoch)))
 
     def _fill(self, rank: int, promise: Promise) -> bool:
         """Send a coming member what it lacks; False where that is too much."""
@@ -271,12 +224,10 @@ class Changes:
             if rank != self._own.rank:
                 self._own.send(rank, Serving(view.epoch))
         self._own.serving = True
-        self.forced = (self.forced or self._forcing) and len(view.members) < self._size
-        if self._forcing:
+        self.forced = (self.forced or self._election.forcing) and len(view.members) < self._size
+        if self._election.forcing:
             text = f"view {view.epoch[0]} serves without all of the last one: what only they hold comes with them"
             self._own.effects.append(Say(text, loud=True))
-
-    # -- those that are asked
 
     def prepare(self, rank: int, message: Prepare) -> None:
         """Promise, unless there is a primary that has to be gone through (R14), or a better candidate."""
@@ -288,65 +239,4 @@ class Changes:
             own.send(rank, Refusal(own.promised))
             return
         self.change = None
-        self._followed = rank, own.now + 2 * self._timings.silence
-        own.serving = False
-        own.save(State(message.epoch, own.state.view), lambda durable: self._promise(rank, message.epoch, durable))
-
-    def _promise(self, rank: int, epoch: Epoch, durable: bool) -> None:
-        own = self._own
-        if durable and own.promised == epoch:
-            own.send(
-                rank, Promise(epoch, own.log.vector, own.log.loose, own.state.view, own.current, True, self._logins())
-            )
-
-    def fill(self, rank: int, message: Fill) -> None:
-        """Take in what was lacking."""
-        if message.epoch != self._own.promised:
-            return
-
-        def stored(durable: bool) -> None:
-            if not durable or not all(self._own.log.get(operation.id) for operation in message.operations):
-                self._lacking = message.epoch
-
-        self._own.store(message.operations, stored)
-
-    def install(self, rank: int, message: Install) -> None:
-        """Enter the view that this replica promised to."""
-        epoch = message.view.epoch
-        if epoch != self._own.promised or epoch[1] != rank or self._own.rank not in message.view.members:
-            self._own.send(rank, Refusal(self._own.promised))
-            return
-        self._enter(message, lambda: self._own.send(rank, Installed(epoch)))
-
-    def _enter(self, install: Install, then: Callable[[], None]) -> None:
-        own, view = self._own, install.view
-
-        def saved(durable: bool) -> None:
-            if self._lacking == view.epoch:
-                own.send(view.primary, Unfit(view.epoch))
-            if not durable or own.promised != view.epoch or self._lacking == view.epoch:
-                return
-            own.installed, own.current, own.serving = view, True, False
-            self._contact.note_members(view.members)
-            own.effects.append(Entered(view, install.logins, install.over))
-            then()
-
-        own.save(State(view.epoch, view), saved)
-
-    def serving(self, rank: int, message: Serving) -> None:
-        """All members are in the view."""
-        view = self._own.view
-        if view is not None and view.epoch == message.epoch and view.primary == rank:
-            self._own.serving = True
-
-    def follows(self) -> bool:
-        """Whether a candidate was promised to that may still come to something."""
-        if self._followed is None:
-            return False
-        rank, until = self._followed
-        beat = self._contact.peers[rank].beat
-        view = beat.view if beat is not None and self._contact.serves(rank) else None
-        serves = view is not None and view.epoch == self._own.promised  # and not an older view
-        if self._own.now > until or not self._contact.is_alive(rank) or serves:
-            self._followed = None
-        return self._followed is not None
+        self._entry.promise(rank, message.epoch)

@@ -108,6 +108,11 @@ class Contact:
         """Whether one that can be reached hears a live primary (R14)."""
         return any(peer.beat is not None and peer.beat.primary not in (-1, self._mine) for peer in self.two_way())
 
+    def has_listened(self) -> bool:
+        """Whether there was time to hear all others, since the start or the last pause: electing oneself needs silence (R15)."""
+        met = all(peer.refused != NOT_YET or self.is_two_way(rank) for rank, peer in self.peers.items())
+        return met or self.now - self._since > self._timings.silence
+
     def relay(self) -> int | None:
         """One that can be reached, hears a live primary, and gives this replica all that is committed: the primary first."""
         found = [

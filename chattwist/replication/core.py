@@ -14,6 +14,8 @@ from chattwist.replication import messages, steps
 from chattwist.replication.catchup import Catchup
 from chattwist.replication.change import Changes
 from chattwist.replication.contact import Contact, Peer
+from chattwist.replication.election import Election
+from chattwist.replication.entry import Entry
 from chattwist.replication.log import Log
 from chattwist.replication.messages import Heartbeat, Login, State, TakeOver, View
 from chattwist.replication.own import Own
@@ -30,11 +32,15 @@ class Core:
         self, rank: int, size: int, *, majority: bool, timings: Timings, log: Log, state: State, now: float,
         wall: Callable[[], int], logins: Callable[[], list[Login]], merge: Callable[[list[Login]], tuple[list[Login], list[str]]],
     ) -> None:  # fmt: skip
-        """``log`` and ``state`` are what is on disk; ``wall`` gives microseconds since 1970. For the others see Changes."""
+        """``log`` and ``state`` are what is on disk; ``wall`` gives microseconds since 1970. For ``merge`` see Changes."""
         self.own = Own(rank, log, state, now)
         self.contact = Contact(rank, size, timings, now)
         self.catchup = Catchup(self.own, self.contact, timings.silence)
-        self.changes = Changes(self.own, self.contact, self.catchup, timings, size, majority, logins, merge)
+        self._election = Election(self.own, self.contact, timings, size, majority)
+        self.entry = Entry(self.own, self.contact, timings, logins)
+        self.changes = Changes(
+            self.own, self.contact, self.catchup, self._election, self.entry, timings, size, majority, merge
+        )
         self.rounds = Rounds(self.own, timings.patience)
         self.heartbeat = timings.heartbeat
         self._timings, self._wall = timings, wall
@@ -62,10 +68,10 @@ class Core:
             messages.Refusal: self._refused,
             messages.Pull: self.catchup.asked,
             messages.Pulled: self.catchup.took,
-            messages.Fill: self.changes.fill,
-            messages.Install: self.changes.install,
+            messages.Fill: self.entry.fill,
+            messages.Install: self.entry.install,
             messages.Installed: self.changes.installed,
-            messages.Serving: self.changes.serving,
+            messages.Serving: self.entry.serving,
             messages.Append: self.rounds.append,
             messages.Ack: self.rounds.acked,
             messages.Unfit: self._unfit,
@@ -91,8 +97,10 @@ class Core:
 
     @property
     def view(self) -> View | None:
-        """The view that this replica is in."""
-        return self._role.view
+        """The view that this replica is in; or else that of a primary that it hears."""
+        primary = self.contact.primary()
+        beat = None if primary is None else self.contact.peers[primary].beat
+        return self._role.view or (None if beat is None else beat.view)
 
     @property
     def fit(self) -> bool:
@@ -101,7 +109,7 @@ class Core:
 
     def seen(self, rank: int) -> tuple[str, str]:
         """A replica's role and state, as STATUS shows them."""
-        view = self._role.view
+        view = self.view
         if view is not None and rank in view.members:
             return ("primary" if rank == view.primary else "follower"), "live"
         alive = rank == self.own.rank or self.contact.is_alive(rank)
@@ -202,7 +210,7 @@ class Core:
         if self.own.leads:
             self._leaderless = self.own.now
             self._keep_members()
-        elif self.changes.follows() or self.contact.primary() is not None:
+        elif self.entry.follows() or self.contact.primary() is not None:
             self._leaderless = self.own.now
         elif self._should_stand():
             self.changes.stand(peer.rank for peer in self.contact.two_way() if peer.beat and peer.beat.fit)
@@ -219,18 +227,17 @@ class Core:
         view = self.own.view
         heirs = [peer for peer in self.contact.two_way() if peer.beat is not None and peer.beat.fit and peer.given]
         if view is not None and (len(view.members) > 1 or heirs):
-            self.own.effects.append(steps.Say("this disk takes nothing more: another replica leads", loud=True))
             self.own.leave()
 
     def _should_stand(self) -> bool:
         """Nobody serves; whether it is up to this replica to change that (R14, R15, R16)."""
         if not self.own.fit(self._timings.silence) or self.contact.primary_by_hearsay():
             return False
-        if self.own.now < self._stand_again:
+        if self.own.now < self._stand_again or not self.contact.has_listened():
             return False
         lower = [p for p in self.contact.two_way() if p.rank < self.own.rank and p.beat is not None and p.beat.fit]
         waited = self.own.now - self._leaderless > 2 * self._timings.silence
-        return (not lower or waited) and self.changes.may_lead()
+        return (not lower or waited) and self._election.may_stand()
 
     def _keep_members(self) -> None:
         view = self.own.view

@@ -1,9 +1,13 @@
-"""Who may lead: the rules that need no state; pure."""
+"""Whether this replica may lead (R16): what the others say of themselves decides; pure."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from chattwist.replication.messages import View
+from chattwist.cluster import Timings
+from chattwist.replication.contact import Contact
+from chattwist.replication.messages import Promise, View
+from chattwist.replication.own import Own
+from chattwist.replication.steps import Say
 
 
 class Known(Protocol):
@@ -45,3 +49,54 @@ def is_majority(count: int, size: int) -> bool:
 def majority_remembers(known: Mapping[int, Known], size: int) -> bool:
     """Whether a majority has been in views: then, in majority mode, one of them was in the last."""
     return is_majority(sum(one.view is not None for one in known.values()), size)
+
+
+class Election:
+    """Whether this replica may lead now; ``forcing``: only because it has waited for long enough; something may be missing."""
+
+    def __init__(self, own: Own, contact: Contact, timings: Timings, size: int, majority: bool) -> None:
+        self._own, self._contact, self._timings, self._size, self._majority = own, contact, timings, size, majority
+        self.forcing = False
+        self._said = False  # that it waits
+
+    def may_stand(self) -> bool:
+        """Whether, by what the heartbeats say, a change that is begun now can succeed."""
+        beats = {peer.rank: peer.beat for peer in self._contact.two_way() if peer.beat is not None and peer.beat.fit}
+        return self.may_lead({self._own.rank: self.own_word(), **beats})
+
+    def own_word(self) -> Promise:
+        """What this replica says of itself."""
+        own = self._own
+        return Promise(own.promised, {}, own.log.loose, own.state.view, own.current, True, [])
+
+    def may_lead(self, known: Mapping[int, Known]) -> bool:
+        """Whether these replicas, this one among them, may make a view."""
+        if self._majority and not is_majority(len(known), self._size):
+            return False
+        safe = holds_all({**known, **self._read_out()})
+        safe = safe or (self._majority and majority_remembers(known, self._size))
+        first = all(one.view is None for one in known.values()) and self._nobody_else(known)
+        waited = self._own.now - self._own.incomplete_since >= self._timings.last_view
+        self.forcing = waited and not (safe or first)
+        self._say_that_it_waits(safe or first or waited, known)
+        return safe or first or waited
+
+    def _read_out(self) -> dict[int, Known]:
+        """Those that cannot promise, since their disks are full, but whose operations are all here."""
+        peers = self._contact.two_way()
+        return {peer.rank: peer.beat for peer in peers if peer.beat is not None and not peer.beat.fit and peer.pulled}
+
+    def _say_that_it_waits(self, may: bool, known: Mapping[int, Known]) -> None:
+        soon = self._own.now - self._own.incomplete_since < 2 * self._timings.silence  # they may just be starting, too
+        if soon:
+            return
+        if not may and not self._said and newest(known) is not None:
+            wait = f"up to {self._timings.last_view:g} s"
+            text = f"waiting {wait} for the others of the last view: what was acknowledged may be with them only"
+            self._own.effects.append(Say(text))
+        self._said = not may
+
+    def _nobody_else(self, known: Mapping[int, Known]) -> bool:
+        """At a cluster's first start: all are here, or no process is where the others will be."""
+        others = [peer for rank, peer in self._contact.peers.items() if rank not in known]
+        return all(self._own.now - peer.refused >= self._timings.alone for peer in others)

@@ -9,7 +9,7 @@ import attrs
 from chattwist import model
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, State, View
-from chattwist.replication.steps import Apply, Effect, Save, Send, Store
+from chattwist.replication.steps import Apply, Effect, Save, Say, Send, Store
 
 Then: TypeAlias = Callable[[bool], None]  # told whether it is durable now
 Tags: TypeAlias = Sequence[tuple[int, int]]
@@ -126,6 +126,7 @@ class Own:
         if full and self.now >= self.full_until:  # the others that were queued behind it fail alike
             self._full_for = min(60.0, max(1.0, self._full_for * 2))
             self.full_until = self.now + self._full_for
+            self.effects.append(Say("this replica's disk is full: it takes part again once there is room", loud=True))
         if not full:
             self._is_durable(write)
         write.then(not full)

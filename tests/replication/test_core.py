@@ -1,5 +1,7 @@
 """The core among others, as transcripts: who leads, who takes part, and what becomes of it when something fails."""
 
+import itertools
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.cluster import Timings
@@ -375,7 +377,7 @@ class HandoverTests(TranscriptTests):
             self.cores.start(0)
             took.append(self.until_it_leads(0))
             self.cores.pass_time(0.5)
-        for before, after in zip(took, took[1:], strict=False):
+        for before, after in itertools.pairwise(took):
             self.assertTrue(before * 1.5 < after < before * 2.5, took)
 
     def test_a_takeover_that_comes_to_nothing(self) -> None:

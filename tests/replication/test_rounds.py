@@ -52,7 +52,7 @@ class RoundsTests(SynchronousTestCase):
         self.begin(1)
         self.rounds.append(0, Append((4, 0), 1, [ONE], [(1, 5)]))
         self.own.written(full=True)
-        self.assertEqual(self.effects()[1:], [Send(0, Unfit((4, 0)))])
+        self.assertEqual(self.effects()[-1:], [Send(0, Unfit((4, 0)))])
 
     def test_follower_with_a_gap(self) -> None:
         """It acknowledges no commit of which it could take a part only."""

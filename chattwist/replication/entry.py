@@ -1,0 +1,100 @@
+"""Getting into a view: the promise to its candidate, what is filled in, the entry (R12); pure."""
+
+from collections.abc import Callable
+
+from chattwist.cluster import Timings
+from chattwist.replication.contact import Contact
+from chattwist.replication.messages import (
+    Epoch,
+    Fill,
+    Install,
+    Installed,
+    Login,
+    Promise,
+    Refusal,
+    Serving,
+    State,
+    Unfit,
+)
+from chattwist.replication.own import Own
+from chattwist.replication.steps import Entered
+
+
+class Entry:
+    """The side of those that a candidate asks; the candidate itself enters by it, too."""
+
+    def __init__(self, own: Own, contact: Contact, timings: Timings, logins: Callable[[], list[Login]]) -> None:
+        """``logins`` gives the sessions of this replica."""
+        self._own, self._contact, self._timings, self.logins = own, contact, timings, logins
+        self._lacking: Epoch | None = None  # the coming view's, if not all that it was filled with could be kept
+        # the candidate that was promised to, and until when it is waited for
+        self._followed: tuple[int, float] | None = None
+
+    def promise(self, rank: int, epoch: Epoch) -> None:
+        """Promise a candidate its epoch, once that is durable; it may still come to nothing."""
+        own = self._own
+        self._followed = rank, own.now + 2 * self._timings.silence
+        own.serving = False
+        own.save(State(epoch, own.state.view), lambda durable: self._promised(rank, epoch, durable))
+
+    def _promised(self, rank: int, epoch: Epoch, durable: bool) -> None:
+        own = self._own
+        if durable and own.promised == epoch:
+            own.send(
+                rank, Promise(epoch, own.log.vector, own.log.loose, own.state.view, own.current, True, self.logins())
+            )
+
+    def fill(self, rank: int, message: Fill) -> None:
+        """Take in what was lacking."""
+        if message.epoch != self._own.promised:
+            return
+
+        def stored(durable: bool) -> None:
+            if not durable or not all(self._own.log.get(operation.id) for operation in message.operations):
+                self._lacking = message.epoch
+
+        self._own.store(message.operations, stored)
+
+    def install(self, rank: int, message: Install) -> None:
+        """Enter the view that this replica promised to."""
+        epoch = message.view.epoch
+        if epoch != self._own.promised or epoch[1] != rank or self._own.rank not in message.view.members:
+            self._own.send(rank, Refusal(self._own.promised))
+            return
+        self.enter(message, lambda: self._own.send(rank, Installed(epoch)))
+
+    def enter(self, install: Install, then: Callable[[], None]) -> None:
+        """Enter a view, then call ``then``."""
+        own, view = self._own, install.view
+
+        def saved(durable: bool) -> None:
+            if self._lacking == view.epoch:
+                own.send(view.primary, Unfit(view.epoch))
+            if not durable or own.promised != view.epoch or self._lacking == view.epoch:
+                return
+            own.installed, own.current, own.serving = view, True, False
+            if view.primary != own.rank:
+                own.unsettled.clear()  # all members have it
+            self._contact.note_members(view.members)
+            own.effects.append(Entered(view, install.logins, install.over))
+            then()
+
+        own.save(State(view.epoch, view), saved)
+
+    def serving(self, rank: int, message: Serving) -> None:
+        """All members are in the view."""
+        view = self._own.view
+        if view is not None and view.epoch == message.epoch and view.primary == rank:
+            self._own.serving = True
+
+    def follows(self) -> bool:
+        """Whether a candidate was promised to that may still come to something."""
+        if self._followed is None:
+            return False
+        rank, until = self._followed
+        beat = self._contact.peers[rank].beat
+        view = beat.view if beat is not None and self._contact.serves(rank) else None
+        serves = view is not None and view.epoch == self._own.promised  # and not an older view
+        if self._own.now > until or not self._contact.is_alive(rank) or serves:
+            self._followed = None
+        return self._followed is not None
