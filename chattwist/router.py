@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chattwist.commits import Commits, Waiting
 
 HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, or REGISTER it again"
+OVER = "this login is over, nothing was done; LOGIN again"
 LONGEST_ANSWER = 3  # times ``timings.patience``: how long a primary that is there may take
 
 
@@ -99,6 +100,8 @@ class Router:
     def _route(self, errand: Errand) -> None:
         if self._refusal is not None:
             errand.done(self._refusal if errand.tag == HERE else errors.NotBegun())
+        elif self._is_orphan(errand):
+            errand.done(errors.LoginFirst(OVER))
         elif self._role == "primary":
             self._lead(errand)
         elif self._role == "follower" and self.view is not None:
@@ -107,6 +110,13 @@ class Router:
             self._forward(errand, relay, messages.NEVER)
         else:
             self._hold(errand)
+
+    def _is_orphan(self, errand: Errand) -> bool:
+        """Whether its session ended while it waited here: it may be another's by now (R21)."""
+        what = errand.what
+        if errand.tag != HERE or not isinstance(what, OwnAccount) or isinstance(what, MarkRead):
+            return False
+        return not self._outside.is_here(what.account, errand.session)
 
     def _relay(self) -> int | None:
         """Once it is clear that this replica is not just between two views."""
@@ -132,7 +142,7 @@ class Router:
             # behind a barrier: what the account read in a session that just ended counts as read
             self._commits.barrier(lambda failure: self._enter(what, errand, failure))
         elif not self._may_act(errand):
-            errand.done(errors.LoginFirst("this login is over, nothing was done; LOGIN again"))
+            errand.done(errors.LoginFirst(OVER))
         else:
             done = self._confirming(errand.done) if isinstance(what, Register) else errand.done
             self._commits.submit(what, done, errand.session, errand.home, errand.tag)
@@ -246,12 +256,8 @@ class Router:
         if errand is None:
             return
         errand.done(result)
-        if not isinstance(errand.what, OwnAccount) or errand.tag != HERE or not errand.session:
-            return
-        if isinstance(result, errors.LoginFirst):
+        if isinstance(result, errors.LoginFirst) and isinstance(errand.what, OwnAccount) and errand.tag == HERE:
             self._outside.over(errand.what.account, errand.session)
-        elif not self._outside.is_here(errand.what.account, errand.session):  # it ended meanwhile
-            self.leave(errand.what.account, errand.session)
 
     # -- the role changes, and time passes
 

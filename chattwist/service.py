@@ -5,6 +5,7 @@ import os
 import time
 from typing import Any
 
+import msgspec
 from twisted.application.service import Service
 from twisted.internet import reactor as default_reactor
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -15,13 +16,14 @@ from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.cluster import Address, Cluster
 from chattwist.daemon import allow_descriptors, end_process_with_status
-from chattwist.member import NoChannel
+from chattwist.member import NoChannel, state_of
 from chattwist.passwords import PasswordThreads
 from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
 from chattwist.replication.channel import Channel
 from chattwist.replication.keys import make_or_load
 from chattwist.replication.log import Log
+from chattwist.replication.messages import State, View
 from chattwist.store.disk import Disk
 from chattwist.store.history import Damage
 from chattwist.store.store import Store
