@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors, model
 from chattwist.chat import Chat
-from chattwist.commits import HERE, MOST_OPERATIONS, Commits
+from chattwist.commits import MOST_OPERATIONS, Commits
 from chattwist.protocol.backend import Committed
-from chattwist.requests import AnyRequest, Delete, Register, Send
+from chattwist.requests import HERE, AnyRequest, Delete, Register, Send
 from tests.wire import World
 
 NOON = 1795348800_000_000  # 2026-11-22T12:00:00Z, microseconds since 1970

@@ -92,7 +92,7 @@ class GrantsTests(SynchronousTestCase):
         self.enter(wish(1, "s1"))
         self.told()
         self.enter(wish(2, "s2", takeover=True))
-        (rank, end), = self.told()
+        ((rank, end),) = self.told()
         assert isinstance(end, End)
         self.assertEqual((rank, end.account, end.session), (1, "a-1", "s1"))
         self.assertEqual((len(self.answers), self.again), (1, []))
@@ -142,7 +142,9 @@ class GrantsTests(SynchronousTestCase):
             self.enter(wish(rank, f"s-{account}", account=account))
         self.enter(wish(2, "s4", takeover=True))
         self.grants.all_of(1, [Login("a-2", 1, "s-a-2", (5, 2))])
-        self.assertEqual([self.roster.get(account) is not None for account in ("a-1", "a-2", "a-3")], [False, True, True])
+        self.assertEqual(
+            [self.roster.get(account) is not None for account in ("a-1", "a-2", "a-3")], [False, True, True]
+        )
         self.assertEqual(self.again, ["s4"])
 
     def test_the_view_ends(self) -> None:
@@ -155,7 +157,8 @@ class GrantsTests(SynchronousTestCase):
         self.grants.lead(View((6, 0), (0, 2)))
         self.enter(wish(2, "s2", takeover=True))
         first, last = self.answers
-        assert isinstance(first, Login) and isinstance(last, Login)
+        assert isinstance(first, Login)
+        assert isinstance(last, Login)
         self.assertLess(first.granted, last.granted)
 
     def test_may_act(self) -> None:

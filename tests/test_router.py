@@ -253,10 +253,15 @@ class FollowerTests(RouterTests):
         self.assertEqual((self.codes(), self.outside.ended), ([530], ["s1"]))
 
     def test_the_session_ended_meanwhile(self) -> None:
-        """What a session asked for that has ended since is not done: its account may be another's session's by now (R21)."""
-        self.outside.here = False
+        """What waits here is not done once its session has ended, for the account may have another by now; read marks are."""
+        self.router.role("", None)
         self.submit()
-        self.assertEqual((self.codes(), self.sent()), ([530], []))
+        self.submit(MarkRead(account="a-1", messages=("m-1",)))
+        self.outside.here = False
+        self.follow(OTHER)
+        self.assertEqual(self.codes(), [530])
+        self.assertEqual([one.request for _, one in self.sent() if isinstance(one, Forward)],
+                         [MarkRead(account="a-1", messages=("m-1",))])  # fmt: skip
 
     def test_again(self) -> None:
         """What the primary did not begin, since it is stopping, is kept and given to the next one."""

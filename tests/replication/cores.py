@@ -1,4 +1,4 @@
-"""Several cores wired together, without Twisted: what happens is what a test's script lets happen, and reads as a transcript.
+"""Several cores wired together, without a reactor: what happens is what a test's script lets happen, and reads as a transcript.
 
 Messages are delivered at once and writes are durable at once, unless the test says otherwise. Lines of a transcript::
 
@@ -11,6 +11,8 @@ Messages are delivered at once and writes are durable at once, unless the test s
 
 from collections import deque
 from collections.abc import Callable
+
+from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
 from chattwist.cluster import Timings
@@ -30,10 +32,20 @@ def sent(operation_id: str) -> model.Sent:
     return model.Sent(operation_id, 1, "a-1", "a-2", "hi")
 
 
+class TranscriptTests(SynchronousTestCase):
+    """What is said is compared line by line."""
+
+    maxDiff = None
+
+    def says(self, cores: "Cores", expected: str) -> None:
+        """The transcript since the last look is this."""
+        self.assertEqual("\n".join(cores.transcript()), "\n".join(filter(None, map(str.strip, expected.splitlines()))))
+
+
 class Node:
     """One replica: what is on its disk, and its core while it runs.
 
-    ``full``: its disk has no room; ``stuck``: it takes all the time in the world. ``applied``: ids of operations, since its start.
+    ``full``: its disk has no room for operations; ``stuck``: it does nothing. ``applied``: ids of operations, since its start.
     """
 
     def __init__(self, rank: int) -> None:
@@ -250,13 +262,14 @@ class Cores:
                 self.lines.append(f"{node.rank} drops its connection to {effect.rank}")
                 self._break(node.rank, effect.rank)
                 self._join(node.rank, effect.rank)
-            case steps.Store():
+            case steps.Store() | steps.Save():
                 node.writes.append(effect)
-                self.lines.append(f"{node.rank} stores {_ids(effect.operations)}")
-            case steps.Save():
-                node.writes.append(effect)
-                view = "nothing" if effect.state.view is None else _view(effect.state.view)
-                self.lines.append(f"{node.rank} saves {_epoch(effect.state.promised)} in {view}")
+                self.lines.append(f"{node.rank} {_written(effect)}")
+            case _:
+                self._note(node, effect)
+
+    def _note(self, node: Node, effect: steps.Effect) -> None:
+        match effect:
             case steps.Apply():
                 node.applied += [operation.id for operation in effect.operations]
             case steps.Finish():
@@ -314,6 +327,13 @@ def _view(view: View) -> str:
 
 def _ids(operations: object) -> str:
     return " ".join(operation.id for operation in operations)  # type: ignore[attr-defined]
+
+
+def _written(effect: steps.Store | steps.Save) -> str:
+    if isinstance(effect, steps.Store):
+        return f"stores {_ids(effect.operations)}"
+    view = "nothing" if effect.state.view is None else _view(effect.state.view)
+    return f"saves {_epoch(effect.state.promised)} in {view}"
 
 
 def _shown(message: AnyMessage) -> str:

@@ -110,7 +110,7 @@ class ContactTests(SynchronousTestCase):
             self.assertFalse(self.contact.primary_by_hearsay())
 
     def test_relay(self) -> None:
-        """Requests go through one that hears the primary and gives this replica all that is committed, the primary itself first."""
+        """Requests go through one that hears the primary and gives this replica all that it has, the primary itself first."""
         self.hear(2, beat(primary=0))
         self.assertIsNone(self.contact.relay())
         self.contact.peers[2].complete = 1000.0

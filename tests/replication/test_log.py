@@ -31,14 +31,14 @@ class GapTests(SynchronousTestCase):
         self.assertEqual({origin: n for origin, n in here.vector.items() if n}, {"a": 2})
 
     def test_new_of_a_batch(self) -> None:
-        """Of a batch that comes from another replica exactly that is new which follows on what is here, or on the batch itself."""
+        """Of a batch that comes from another replica that is new which follows on what is here, or on the batch itself."""
         here = logged("a-1", "a-2")
         batch = [sent(one) for one in ("a-2", "a-3", "b-1", "a-4", "a-4", "a-6", "b-3", "b-2")]
         self.assertEqual(ids(here.new_of(batch)), ["a-3", "b-1", "a-4", "b-2"])
         self.assertEqual(here.vector, {"a": 2})
 
     def test_loaded_with_a_gap(self) -> None:
-        """What damage left behind a gap is not said to be here, so that it is asked for again; it counts once the gap is closed."""
+        """What damage left behind a gap does not count as here, so that it is asked for again, until the gap is closed."""
         here = Log()
         for one in ("a-1", "a-3", "a-4", "a-6"):
             here.load(sent(one))

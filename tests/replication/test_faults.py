@@ -1,0 +1,223 @@
+"""Processes that were stopped, disks that take nothing, and messages of the past."""
+
+from chattwist.replication.messages import Ack, Append, Install, Prepare, Refusal, Serving, State, View
+from tests.replication.cores import Cores, TranscriptTests, sent
+
+
+class PauseTests(TranscriptTests):
+    """R13: a process that did not run for a while knows nothing any more."""
+
+    def setUp(self) -> None:
+        self.cores = Cores()
+        self.cores.serving(0, 1, 2)
+
+    def test_a_primary_that_was_stopped(self) -> None:
+        """It serves nobody when it goes on, joins the one that leads now, and what that one recorded is there."""
+        self.cores.nodes[0].paused = True
+        self.cores.pass_time(3)
+        self.assertEqual([self.cores.nodes[rank].role.role for rank in (1, 2)], ["primary", "follower"])
+        self.cores.commit(1, "b-1")
+        self.cores.nodes[0].paused = False
+        self.cores.transcript()
+        self.cores.commit(0, "a-1")
+        self.assertEqual(self.cores.nodes[0].finished, ["refused"])
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[0].applied), ("FPF", ["b-1"]))
+
+    def test_it_serves_nothing_on_old_promises(self) -> None:
+        """Also where nobody took its place, because all were stopped, it makes a new view before it serves again."""
+        for node in self.cores.nodes:
+            node.paused = True
+        self.cores.pass_time(2)
+        for node in self.cores.nodes:
+            node.paused = False
+        self.cores.commit(0, "a-1")
+        self.assertEqual(self.cores.nodes[0].finished, ["refused"])
+        self.cores.pass_time(3)
+        self.assertEqual(self.cores.roles(), "PFF")
+        self.assertGreater(self.cores.epoch(0), (1, 0))
+        self.assertIn("joins anew", self.cores.nodes[0].said[0].text)
+
+    def test_a_short_stop_is_nothing(self) -> None:
+        """A process that is late by less than half the failure timeout goes on as it was."""
+        self.cores.pause(0, 0.3)
+        self.cores.pass_time(2)
+        self.says(self.cores, "")
+
+    def test_a_follower_that_was_stopped(self) -> None:
+        """It is left out after ``silence``, and taken back when it goes on; a commit waits only as long."""
+        self.cores.nodes[2].paused = True
+        self.cores.commit(0, "a-1")
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.nodes[0].finished, self.cores.epoch(0)[1]), ([""], 0))
+        self.cores.nodes[2].paused = False
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[2].held), ("PFF", {"a-1"}))
+
+
+class DiskTests(TranscriptTests):
+    """R9 and R18: full and stuck disks."""
+
+    def setUp(self) -> None:
+        self.cores = Cores()
+        self.cores.serving(0, 1, 2)
+        self.cores.pass_time(5)
+
+    def test_a_follower_whose_disk_is_full(self) -> None:
+        """The others go on without it, and the commit that found it out ends well; it is back when there is room."""
+        self.cores.nodes[2].full = True
+        self.cores.commit(0, "a-1")
+        self.assertEqual((self.cores.roles(), self.cores.nodes[0].finished), ("PF-", [""]))
+        self.assertFalse(self.cores.nodes[2].running.fit)
+        self.cores.nodes[2].full = False
+        self.cores.pass_time(5)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[2].held), ("PFF", {"a-1"}))
+
+    def test_a_follower_that_takes_too_long(self) -> None:
+        """A follower that does not acknowledge within ``silence`` is left out, and its connection dropped."""
+        self.cores.nodes[1].stuck = True
+        self.cores.commit(0, "a-1")
+        self.cores.pass_time(0.8)
+        self.says(self.cores, """
+            0 → 1 Append 1.0 #1 a-1
+            0 → 2 Append 1.0 #1 a-1
+            0 stores a-1
+            1 stores a-1
+            2 stores a-1
+            2 → 0 Ack 1.0 #1
+            """)  # fmt: skip
+        self.cores.pass_time(0.5)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[0].finished), ("P-F", [""]))
+        self.assertIn("0 drops its connection to 1", self.cores.transcript())
+        self.cores.nodes[1].stuck = False
+        self.cores.pass_time(5)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[1].held), ("PFF", {"a-1"}))
+
+    def test_a_primary_whose_disk_is_full(self) -> None:
+        """It lets another lead; the outcome of its commit is not known to it, and it is recorded everywhere or nowhere."""
+        self.cores.nodes[0].full = True
+        self.cores.commit(0, "a-1")
+        self.cores.run()
+        self.assertEqual((self.cores.roles(), self.cores.nodes[0].finished), ("-PF", ["unknown"]))
+        self.cores.commit(1, "b-1")
+        self.assertEqual(self.cores.nodes[1].finished, [""])
+        self.cores.nodes[0].full = False
+        self.cores.pass_time(12)
+        self.assertEqual(self.cores.roles(), "PFF")
+        self.assertEqual([node.held for node in self.cores.nodes], [{"a-1", "b-1"}] * 3)
+
+    def test_a_lone_replica_whose_disk_is_full(self) -> None:
+        """It records nothing and knows that; it stays primary, so that reads go on, and commits again when there is room."""
+        for rank in 1, 2:
+            self.cores.kill(rank)
+            self.cores.run()
+        self.cores.nodes[0].full = True
+        self.cores.commit(0, "a-1")
+        self.cores.pass_time(5)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[0].finished), ("Pxx", ["full"]))
+        self.cores.nodes[0].full = False
+        self.cores.pass_time(2)
+        self.cores.commit(0, "a-1")
+        self.assertEqual(self.cores.nodes[0].finished, ["full", ""])
+
+    def test_a_primary_whose_disk_is_stuck(self) -> None:
+        """A disk that does nothing for ``silence`` seconds is as bad as a full one: another leads."""
+        self.cores.nodes[0].stuck = True
+        self.cores.commit(0, "a-1")
+        self.cores.pass_time(1.5)
+        self.assertEqual(self.cores.roles(), "-PF")
+        self.cores.nodes[0].stuck = False
+        self.cores.pass_time(15)
+        self.assertEqual(self.cores.roles(), "PFF")
+        self.assertEqual([node.held for node in self.cores.nodes], [{"a-1"}] * 3)
+
+    def test_a_full_disk_alone_has_all(self) -> None:
+        """One whose disk is full may alone hold what was acknowledged: the others get it from there, and lead."""
+        for rank in 1, 2:
+            self.cores.kill(rank)
+            self.cores.run()
+        self.cores.commit(0, "a-1")
+        self.cores.nodes[0].full = True
+        self.cores.commit(0, "a-2")
+        self.cores.start(1, 2)
+        self.cores.pass_time(5)
+        leader = self.cores.roles().index("P")
+        self.assertIn("a-1", self.cores.nodes[leader].held)
+        self.cores.commit(leader, "b-1")
+        self.assertEqual(self.cores.nodes[leader].finished[-1], "")
+
+
+class OldEpochTests(TranscriptTests):
+    """R12: what belongs to an older epoch is refused, whenever it comes."""
+
+    def setUp(self) -> None:
+        self.cores = Cores()
+        self.cores.serving(0, 1, 2)
+        self.cores.kill(0)
+        self.cores.run()
+        self.cores.transcript()
+
+    def test_append(self) -> None:
+        """A commit of the primary of yesterday is recorded nowhere."""
+        self.cores.start(0)
+        self.cores.pass_time(0.1)
+        self.cores.transcript()
+        self.cores.hear(0, 2, Append((1, 0), 1, [sent("a-1")], [(-1, 0)]))
+        self.assertIn(f"2 → 0 Refusal {self.cores.epoch(2)[0]}.1", self.cores.transcript())
+        self.assertEqual(self.cores.nodes[2].held, set())
+
+    def test_a_commit_that_skips_one(self) -> None:
+        """A follower that missed a commit acknowledges none behind it."""
+        self.cores.hear(1, 2, Append((2, 1), 2, [sent("b-2")], [(-1, 0)]))
+        self.assertEqual(self.cores.transcript()[0], "2 → 1 Refusal 2.1")
+        self.assertEqual(self.cores.nodes[2].held, set())
+
+    def test_a_commit_with_a_gap(self) -> None:
+        """A follower that lacks what comes before an operation says that it cannot keep it (R3), and gets all in a new view."""
+        self.cores.hear(1, 2, Append((2, 1), 1, [sent("b-2")], [(-1, 0)]))
+        self.assertEqual(self.cores.transcript()[0], "2 → 1 Unfit 2.1")
+        self.cores.pass_time(2)
+        self.assertEqual(self.cores.roles(), "xPF")
+        self.cores.commit(1, "b-1")
+        self.assertEqual([node.held for node in self.cores.nodes[1:]], [{"b-1"}] * 2)
+
+    def test_a_repeated_commit(self) -> None:
+        """A commit that comes twice is recorded once, and acknowledged again."""
+        self.cores.commit(1, "b-1")
+        self.cores.transcript()
+        self.cores.hear(1, 2, Append((2, 1), 1, [sent("b-1")], [(-1, 0)]))
+        self.says(self.cores, "2 → 1 Ack 2.1 #1")
+        self.assertEqual(self.cores.nodes[2].applied, ["b-1"])
+
+    def test_prepare_and_install(self) -> None:
+        """Nobody promises an epoch twice, nor enters a view that it did not promise."""
+        self.cores.lose = lambda sender, rank, message: isinstance(message, Refusal)
+        for old in ((1, 0), (2, 0), (2, 1)):
+            self.cores.hear(1, 2, Prepare(old))
+            self.assertEqual(self.cores.transcript()[0], "2 → 1 Refusal 2.1")
+        self.cores.hear(1, 2, Install(View((3, 1), (1, 2)), [], []))
+        self.cores.hear(0, 2, Install(View((2, 0), (0, 2)), [], []))
+        self.assertEqual(self.cores.nodes[2].state, State((2, 1), View((2, 1), (1, 2))))
+
+    def test_serving(self) -> None:
+        """That an older view serves means nothing."""
+        before = self.cores.nodes[2].role
+        self.cores.hear(1, 2, Serving((1, 1)))
+        self.assertIs(self.cores.nodes[2].role, before)
+
+    def test_acknowledgements_of_old(self) -> None:
+        """An acknowledgement of another view or round counts for nothing."""
+        self.cores.hold = lambda sender, rank, message: isinstance(message, Ack)
+        self.cores.commit(1, "b-1")
+        for epoch, number in (((1, 0), 1), ((2, 1), 0), ((2, 1), 2)):
+            self.cores.hear(2, 1, Ack(epoch, number))
+        self.assertEqual(self.cores.nodes[1].finished, [])
+        self.cores.release()
+        self.assertEqual(self.cores.nodes[1].finished, [""])
+
+    def test_a_higher_promise_is_heard_of(self) -> None:
+        """A primary that learns of a higher epoch makes its next view above it."""
+        self.cores.hear(2, 1, Refusal((77, 2)))
+        self.cores.pass_time(2)
+        self.assertEqual(self.cores.roles(), "xPF")
+        self.assertGreater(self.cores.epoch(1)[0], 77)

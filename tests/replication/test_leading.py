@@ -1,0 +1,272 @@
+"""Who leads when ports come back, when the network is cut, and when not all are there who may know more."""
+
+import itertools
+
+from chattwist.cluster import Timings
+from chattwist.replication import messages
+from chattwist.replication.messages import State, TakeOver
+from tests.replication.cores import Cores, TranscriptTests
+
+
+class HandoverTests(TranscriptTests):
+    def setUp(self) -> None:
+        self.cores = Cores(timings=Timings(hold_down=1.0))
+        self.cores.serving(0, 1, 2)
+
+    def until_it_leads(self, rank: int) -> float:
+        """Let time pass until it does; how long that took, in steps of a quarter of a second."""
+        steps = 0
+        while self.cores.nodes[rank].role.role != "primary":
+            self.cores.pass_time(0.25)
+            steps += 1
+            self.assertLess(steps, 400)
+        return steps / 4
+
+    def test_a_lower_port_comes_back(self) -> None:
+        """It is a follower first, is then asked to lead, and gets all that was recorded meanwhile; the others only wait."""
+        self.cores.kill(0)
+        self.cores.run()
+        self.cores.commit(1, "b-1")
+        self.cores.start(0)
+        self.cores.pass_time(0.5)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[0].applied), ("FPF", ["b-1"]))
+        self.cores.transcript()
+        self.until_it_leads(0)
+        self.says(self.cores, """
+            1 → 0 TakeOver 3.1
+            0 saves 4.0 in 3.1: 0 1 2
+            0 → 1 Prepare 4.0
+            0 → 2 Prepare 4.0
+            0 is in no view
+            1 saves 4.0 in 3.1: 0 1 2
+            1 is in no view
+            2 saves 4.0 in 3.1: 0 1 2
+            2 is in no view
+            1 → 0 Promise 4.0
+            2 → 0 Promise 4.0
+            0 → 1 Install 4.0: 0 1 2
+            0 → 2 Install 4.0: 0 1 2
+            0 saves 4.0 in 4.0: 0 1 2
+            1 saves 4.0 in 4.0: 0 1 2
+            2 saves 4.0 in 4.0: 0 1 2
+            1 → 0 Installed 4.0
+            2 → 0 Installed 4.0
+            0 → 1 Serving 4.0
+            0 → 2 Serving 4.0
+            0 is primary of 4.0: 0 1 2
+            1 is follower of 4.0: 0 1 2
+            2 is follower of 4.0: 0 1 2
+            """)  # fmt: skip
+
+    def test_hold_down(self) -> None:
+        """One that fails again and again leads after twice as long each time (R17)."""
+        took = []
+        for _ in range(4):
+            self.cores.kill(0)
+            self.cores.pass_time(0.5)
+            self.cores.start(0)
+            took.append(self.until_it_leads(0))
+            self.cores.pass_time(0.5)
+        for before, after in itertools.pairwise(took):
+            self.assertTrue(before * 1.5 < after < before * 2.5, took)
+
+    def test_a_takeover_that_comes_to_nothing(self) -> None:
+        """If the one that was to take over dies over it, the old primary leads again, in a later view."""
+        self.cores.kill(0)
+        self.cores.run()
+        self.cores.start(0)
+        self.cores.hold = lambda sender, rank, message: isinstance(message, messages.Promise) and message.epoch[1] == 0
+        for _ in range(100):
+            if self.cores.nodes[0].running.changes.change is not None:
+                break
+            self.cores.pass_time(0.05)
+        self.assertEqual(self.cores.roles(), "---")
+        self.cores.kill(0)
+        self.cores.pass_time(0.5)
+        self.assertEqual(self.cores.roles(), "xPF")
+        self.assertGreater(self.cores.epoch(1), (4, 0))
+
+    def test_not_of_this_view(self) -> None:
+        """A call to take over that is of an older view, or not from its primary, is not followed."""
+        self.cores.hear(1, 2, TakeOver((1, 0)))
+        self.cores.hear(0, 2, TakeOver((0, 0)))
+        self.says(self.cores, "")
+
+    def test_a_commit_under_way(self) -> None:
+        """What the old primary was just committing is done in the new view: its client gets a yes."""
+        self.cores.kill(0)
+        self.cores.run()
+        self.cores.start(0)
+        self.cores.pass_time(0.5)
+        self.cores.nodes[2].stuck = True
+        self.cores.commit(1, "b-1")
+        self.cores.hear(1, 0, TakeOver(self.cores.epoch(1)))
+        self.cores.nodes[2].stuck = False
+        self.cores.run()
+        self.assertEqual((self.cores.roles(), self.cores.nodes[1].finished), ("PFF", [""]))
+        self.assertEqual([node.held for node in self.cores.nodes], [{"b-1"}] * 3)
+
+
+class CutTests(TranscriptTests):
+    def setUp(self) -> None:
+        self.cores = Cores()
+        self.cores.serving(0, 1, 2)
+
+    def test_one_way(self) -> None:
+        """A follower that hears the primary, and is not heard by it, is in no view (R15), and back once it is heard."""
+        for way in (2, 0), (0, 2):
+            self.cores.cut(way)
+            self.cores.pass_time(3)
+            self.assertEqual(self.cores.roles(), "PF-")
+            self.cores.pass_time(20)
+            self.cores.transcript()
+            self.cores.pass_time(20)
+            self.says(self.cores, "")
+            self.cores.heal()
+            self.cores.pass_time(5)
+            self.assertEqual(self.cores.roles(), "PFF")
+
+    def test_two_followers_that_do_not_hear_each_other(self) -> None:
+        """Who is in the view is between each and the primary: followers need not hear each other."""
+        self.cores.part(1, 2)
+        self.cores.pass_time(20)
+        self.says(self.cores, "")
+        self.assertEqual(self.cores.roles(), "PFF")
+
+    def test_hearsay(self) -> None:
+        """One that the primary does not reach elects nobody while another that it reaches hears the primary (R14)."""
+        self.cores.part(0, 2)
+        self.cores.pass_time(30)
+        self.assertEqual(self.cores.roles(), "PF-")
+        self.cores.commit(0, "a-1")
+        self.cores.pass_time(1)
+        self.assertEqual(self.cores.nodes[2].applied, ["a-1"])
+
+    def test_halves(self) -> None:
+        """In available mode both halves go on; put together again, all have what either recorded, and one leads."""
+        self.cores.part(0, 1, 2)
+        self.cores.pass_time(5)
+        self.assertEqual(self.cores.roles(), "PPF")
+        self.cores.commit(0, "a-1")
+        self.cores.commit(1, "b-1")
+        self.assertEqual([self.cores.nodes[rank].finished for rank in (0, 1)], [[""], [""]])
+        self.cores.heal()
+        self.cores.pass_time(10)
+        self.assertEqual(self.cores.roles(), "PFF")
+        self.assertEqual([node.held for node in self.cores.nodes], [{"a-1", "b-1"}] * 3)
+
+    def test_halves_in_majority_mode(self) -> None:
+        """In majority mode the smaller half records nothing; the larger goes on; and nothing of this waits for people."""
+        cores = Cores(majority=True)
+        cores.serving(0, 1, 2)
+        cores.part(0, 1, 2)
+        cores.pass_time(5)
+        self.assertEqual(cores.roles(), "-PF")
+        cores.commit(0, "a-1")
+        self.assertEqual(cores.nodes[0].finished, ["refused"])
+        cores.heal()
+        cores.pass_time(10)
+        self.assertEqual((cores.roles(), cores.nodes[0].held), ("PFF", set()))
+
+
+class MajorityTests(TranscriptTests):
+    def test_one_alone_never_serves(self) -> None:
+        """In majority mode one of three serves nobody, at the first start and after each loss, however long it waits."""
+        cores = Cores(majority=True)
+        cores.start(0)
+        cores.pass_time(40)
+        self.assertEqual(cores.roles(), "-xx")
+        cores.start(1)
+        cores.pass_time(3)
+        self.assertEqual(cores.roles(), "PFx")
+        cores.kill(1)
+        cores.pass_time(40)
+        self.assertEqual(cores.roles(), "-xx")
+
+    def test_any_two_that_remember(self) -> None:
+        """After all were down, any two that were in views serve, without waiting for the third."""
+        cores = Cores(majority=True)
+        cores.serving(0, 1, 2)
+        cores.kill(2)
+        cores.run()
+        cores.commit(0, "a-1")
+        for rank in 0, 1:
+            cores.kill(rank)
+        cores.start(1, 2)
+        cores.pass_time(1)
+        self.assertEqual((cores.roles(), cores.nodes[2].held), ("xPF", {"a-1"}))
+        self.assertFalse(cores.nodes[1].running.changes.forced)
+
+    def test_a_new_disk_does_not_remember(self) -> None:
+        """One that was in an older view and one with a new disk are two, and may lack everything: they wait (R16)."""
+        cores = Cores(majority=True)
+        cores.serving(0, 1, 2)
+        cores.kill(2)
+        cores.run()
+        cores.commit(0, "a-1")
+        for rank in 0, 1:
+            cores.kill(rank)
+        cores.nodes[1].operations, cores.nodes[1].state = [], State()
+        cores.start(1, 2)
+        cores.pass_time(10)
+        self.assertEqual(cores.roles(), "x--")
+        cores.start(0)
+        cores.pass_time(3)
+        self.assertEqual(cores.roles(), "PFF")
+        self.assertEqual([node.held for node in cores.nodes], [{"a-1"}] * 3)
+
+
+class LastViewTests(TranscriptTests):
+    """R16: who may lack what was acknowledged waits for those that may have it."""
+
+    def setUp(self) -> None:
+        self.cores = Cores()
+        self.cores.serving(0, 1, 2)
+
+    def test_waits_for_the_last_view(self) -> None:
+        """Started alone, a replica that was left out while others went on waits for them; what only they have is there then."""
+        self.cores.kill(1)
+        self.cores.run()
+        self.cores.commit(0, "a-1")
+        self.cores.kill(2)
+        self.cores.run()
+        self.cores.kill(0)
+        self.cores.start(1)
+        self.cores.pass_time(14)
+        self.assertEqual(self.cores.roles(), "x-x")
+        self.assertEqual([say.loud for say in self.cores.nodes[1].said], [False])
+        self.cores.start(0)
+        self.cores.pass_time(1)
+        self.assertEqual(self.cores.roles(), "PFx")
+        self.assertEqual(self.cores.nodes[1].applied, ["a-1"])
+
+    def test_not_for_ever(self) -> None:
+        """After ``last_view`` seconds it serves all the same, says so loudly, and shows a flag."""
+        for rank in 0, 1, 2:
+            self.cores.kill(rank)
+        self.cores.start(1)
+        self.cores.pass_time(14.9)
+        self.assertEqual(self.cores.roles(), "x-x")
+        self.assertFalse(self.cores.nodes[1].running.changes.forced)
+        self.cores.pass_time(0.2)
+        self.assertEqual(self.cores.roles(), "xPx")
+        self.assertTrue(self.cores.nodes[1].running.changes.forced)
+        self.assertTrue(self.cores.nodes[1].said[-1].loud)
+
+    def test_all_of_the_last_view(self) -> None:
+        """Once all members of the last view are here, nobody waits."""
+        self.cores.kill(0)
+        self.cores.run()
+        for rank in 1, 2:
+            self.cores.kill(rank)
+        self.cores.start(1, 2)
+        self.cores.pass_time(0.5)
+        self.assertEqual(self.cores.roles(), "xPF")
+
+    def test_a_majority_of_the_last_view_is_not_all_of_it(self) -> None:
+        """Two of three that were in the last view wait for the third: it may have gone on alone."""
+        for rank in 0, 1, 2:
+            self.cores.kill(rank)
+        self.cores.start(0, 1)
+        self.cores.pass_time(10)
+        self.assertEqual(self.cores.roles(), "--x")
