@@ -55,7 +55,7 @@ def draw(seed: str, size: int) -> list[Fault]:
         who = random.choices(range(size), [3, 2, *[1.5] * (size - 2)])[0] if size > 1 else 0
         whom = random.choice([rank for rank in range(size) if rank != who]) if size > 1 else 0
         lasts = random.choice([random.random() * 0.6, random.random() * 3, random.random() * 8])
-        lasts += 6 + random.random() * 6 if calm else 0.0
+        lasts += 6 + random.random() * 6 if calm and kind != "full" else 0.0  # a disk is tried again ever more rarely
         faults.append(Fault(random.random() * LASTS, kind, who, whom, lasts, random.random()))
     return sorted(faults, key=lambda fault: fault.at)
 

@@ -73,6 +73,7 @@ class Machine:
         self.room: int | None = None
         self.salvages = 0
         self.backup: MemoryDisk | None = None
+        self.began: Callable[[], None] = lambda: None
         self.ended: Callable[[], None] = lambda: None  # the world tells clients
         self._spoiled = False
         self._drift = 1.0 + (self.random.random() - 0.5) * 0.01
@@ -138,6 +139,7 @@ class Machine:
         process.after_each, process.failed = self._look, self._failed
         self.replica.start(ChannelTo(self.rank, self.network))
         self.network.started(self.rank)
+        self.began()
 
     def _load(self) -> tuple[Store, Chat, Log]:
         store = Store.open(self.disk, salvage=self._spoiled, journal_size=JOURNAL_SIZE)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from tests.simulation import rules_of_data as data
 from tests.simulation import rules_of_leading as leading
-from tests.simulation.run import broken, many
+from tests.simulation.run import BUG, broken, many, one
 
 Mutant = Callable[[], AbstractContextManager[None]]
 
@@ -18,7 +18,9 @@ def until_noticed(seeds: Iterable[str], modes: Iterable[bool], mutant: Mutant) -
     count = 0
     for result in many(seeds, modes, mutant):
         count += 1
-        if result.violations:
+        if broken(result) == BUG:
+            raise RuntimeError(f"the mutant does not fit the code any more: {result}")
+        if result.violations and not one(result.seed, result.majority).violations:
             return count, broken(result)
     return count, ""
 

@@ -109,15 +109,14 @@ def repetitions_at_once() -> Iterator[None]:
 @contextmanager
 def no_tombstones() -> Iterator[None]:
     """R7: the deletion of a message that is not known is forgotten."""
-    drop = Chat._drop
+    deleted = Chat._deleted
 
-    def forgetful(self: Chat, message_id: str) -> None:
-        known = message_id in self.messages
-        drop(self, message_id)
-        if not known:
-            self._gone.discard(message_id)
+    def forgetful(self: Chat, operation: model.Deleted) -> None:
+        unknown = {message for message in operation.messages if message not in self.messages} - self.gone
+        deleted(self, operation)
+        self.gone -= unknown
 
-    with patch.object(Chat, "_drop", forgetful):
+    with patch.object(Chat, "_deleted", forgetful):
         yield
 
 

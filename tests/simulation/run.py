@@ -12,6 +12,7 @@ from tests.simulation.faults import Fault, draw
 from tests.simulation.truth import Violation
 from tests.simulation.world import World
 
+BUG = "the simulation works"
 Breaking = Callable[[], AbstractContextManager[None]]  # what is broken in the production code meanwhile
 
 
@@ -38,7 +39,7 @@ def one(seed: str, majority: bool, faults: list[Fault] | None = None) -> Result:
     try:
         violations = world.run()
     except Exception as error:
-        violations = [*world.truth.violations, Violation("the simulation works", world.timeline.now, repr(error))]
+        violations = [*world.truth.violations, Violation(BUG, world.timeline.now, repr(error))]
     done = sum(attempt.done is not None for attempt in world.attempts)
     kinds = Counter(fault.kind for fault in world.faults)
     return Result(seed, majority, violations, kinds, done, world.truth.changes, world.settled_after)

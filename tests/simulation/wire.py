@@ -137,7 +137,7 @@ class Wire:
         protocol = self._clients.buildProtocol(None)
         assert isinstance(protocol, Client)
         self._protocol = protocol
-        protocol.makeConnection(self)  # type: ignore[arg-type]  # as much of a transport as the protocol uses
+        protocol.makeConnection(self)  # as much of a transport as the protocol uses
 
     def _arrive(self, data: bytes) -> None:
         if self._protocol is None or self._closing:

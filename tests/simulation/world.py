@@ -7,7 +7,8 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import provider
 
 from chattwist.cluster import Address, Cluster, Limits, Timings
 from chattwist.replication.messages import View
@@ -24,7 +25,7 @@ from tests.simulation.wire import Wire
 TIMINGS = Timings(heartbeat=0.25, silence=1.0, alone=1.5, last_view=6.0, hold_down=1.0, patience=3.0)
 BUSY = LASTS + 4  # seconds until everything is healed
 SETTLE = 3 + 10 * TIMINGS.silence + 12 * TIMINGS.hold_down + TIMINGS.last_view  # until all is well again, at most
-CALM_DOWN = 5.0  # seconds after which all consequences of a fault are over, but for
+CALM_DOWN = 7.0  # seconds after which all consequences of a fault are over, but for
 MOST_CHANGES = 2  # changes of view, by those who had to wait for longer
 QUIET = 2.5  # seconds in which nothing may change any more
 TOGETHER = 5 * TIMINGS.silence  # how long two that reach each other may both lead
@@ -43,6 +44,8 @@ class World:
         self.seed, self.majority = seed, majority
         self.faults = draw(seed, size) if faults is None else list(faults)
         self.timeline = Timeline()
+        self._trace = trace
+        self._disturbed, self._changes_then = 0.0, -1
         self.truth = Truth(self.timeline, size, majority, TIMINGS.last_view)
         addresses = tuple(Address("127.0.0.1", 5001 + rank) for rank in range(size))
         self.cluster = Cluster(addresses, mode=mode, timings=TIMINGS, limits=Limits(bcrypt_cost=4))
@@ -53,13 +56,11 @@ class World:
         self.deleting: set[str] = set()
         self.wires: list[tuple[Machine, Wire]] = []
         self.settled_after = 0.0
-        self._trace = trace
-        self._disturbed, self._changes_then = 0.0, -1
         self._together: dict[tuple[int, int], float] = {}
         self.users = list(self._people(Random(f"{seed}-people")))
         for machine in self.machines:
             machine.network = self.network
-            machine.ended = self._ended(machine)
+            machine.began, machine.ended = self._began(machine), self._ended(machine)
             machine.start(machine.random.choice([0.0, machine.random.random() * 3]))
 
     def _people(self, random: Random) -> Iterator[User]:
@@ -156,6 +157,8 @@ class World:
 
     def _look_for_unrest(self) -> None:
         """While nothing happens, nobody changes the view again and again."""
+        if self.network.slow != 1.0 or any(one.slowness != 1.0 or one.room is not None for one in self.machines):
+            self._disturbed, self._changes_then = self.timeline.now, -1  # slowness comes and goes
         if self.timeline.now - self._disturbed < CALM_DOWN:
             return
         if self._changes_then < 0:
@@ -199,6 +202,9 @@ class World:
         own = machine.replica.core.own
         return lambda: own.view
 
+    def _began(self, machine: Machine) -> Callable[[], None]:
+        return lambda: self.disturbed(f"start of {machine.rank}")
+
     def _ended(self, machine: Machine) -> Callable[[], None]:
         def ended() -> None:
             for one, wire in self.wires:
@@ -239,6 +245,7 @@ def instant_passwords() -> Iterator[None]:
 def told_of_bugs(truth: Truth) -> Iterator[None]:
     """Whatever is logged with a traceback is a bug."""
 
+    @provider(ILogObserver)
     def observe(event: Any) -> None:
         failure = event.get("log_failure")
         if failure is not None:

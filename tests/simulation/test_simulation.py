@@ -1,0 +1,85 @@
+"""Whole clusters under drawn faults keep what is promised. ``python -m tests.simulation`` tries as many seeds as one likes."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation import rules_of_data, rules_of_leading
+from tests.simulation.faults import Fault
+from tests.simulation.run import one
+from tests.simulation.world import World
+
+SEEDS = 40  # of each mode: what takes some seconds; more are tried by the program
+KEPT = {  # seeds that once failed, and what they found
+    "available": {
+        "0": "the count of commits went on over views, so that a restarted follower refused all",
+        "17": "a member that was left out never noticed",
+        "49": "a follower that had been late once was never taken back",
+        "92": "a member with a full disk entered a view without what it had been filled with",
+        "95": "LOGIN was answered 454",
+        "104": "an account that was deleted was logged in for ever",
+        "153": "a disk that failed while a registration was confirmed did not end the process",
+        "184": "what a session had asked for was done after it had been taken over",
+    },
+    "majority": {
+        "1": "a reply denied that a majority had it",
+        "103": "WHO showed a deleted account",
+        "183": "a login that nobody had",
+    },
+}
+
+
+class SimulationTests(SynchronousTestCase):
+    def check(self, seed: str, majority: bool) -> None:
+        """Run one seed; ``python -m tests.simulation --seed N --mode MODE --trace`` shows what happens in it."""
+        self.assertEqual(list(map(str, one(seed, majority).violations)), [], f"seed {seed}, majority {majority}")
+
+    def test_available(self) -> None:
+        """By default two of three replicas may fail, and whatever fails in whatever order, the promises of that mode hold."""
+        for seed in range(SEEDS):
+            self.check(f"available {seed}", False)
+
+    def test_majority(self) -> None:
+        """In majority mode names and sessions stay unique, and nothing is acknowledged by a minority."""
+        for seed in range(SEEDS):
+            self.check(f"majority {seed}", True)
+
+    def test_kept(self) -> None:
+        """What failed once does not fail again."""
+        for mode, seeds in KEPT.items():
+            for seed in seeds:
+                self.check(seed, mode == "majority")
+
+
+class HarnessTests(SynchronousTestCase):
+    def test_a_seed_is_one_run(self) -> None:
+        """The same seed lives through the same things: so a failure can be looked at again."""
+        lives: list[list[str]] = [[], []]
+        for life in lives:
+            World("again", trace=life.append).run()
+        self.assertEqual(*lives)
+        self.assertGreater(len(lives[0]), 100)
+
+    def test_without_faults_nothing_happens_to_the_view(self) -> None:
+        """A cluster that is left alone makes its view and keeps it, and its users are served."""
+        world = World("calm", faults=[])
+        self.assertEqual(world.run(), [])
+        self.assertLess(world.truth.changes, 6)
+        self.assertTrue(all(attempt.done or attempt.answers for attempt in world.attempts))
+        self.assertGreater(sum(attempt.done is not None for attempt in world.attempts), 50)
+
+    def test_faults_befall(self) -> None:
+        """Each kind of fault can be borne, and is one: the cluster notices a power loss, a stop and a cut."""
+        for kind in ("power", "pause", "isolate"):
+            world = World("one", faults=[Fault(6.0, kind, 0, 1, 4.0, 0.5)])
+            self.assertEqual(world.run(), [], kind)
+            self.assertGreater(len({view.view.primary for view in world.truth.served.values()}), 1, kind)
+
+    def test_broken_rules_are_noticed(self) -> None:
+        """The simulation can fail: without fsync, without tombstones and so on some seed breaks a promise."""
+        for mutant in (
+            rules_of_data.no_fsync, rules_of_data.acknowledged_at_once, rules_of_data.keys_beside,
+            rules_of_data.high_water_mark, rules_of_leading.not_caught_up,
+        ):  # fmt: skip
+            with mutant():
+                seeds = (one(f"broken {seed}", False) for seed in range(30))
+                self.assertTrue(any(result.violations for result in seeds), mutant.__name__)
+            self.flushLoggedErrors()
