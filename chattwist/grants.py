@@ -61,7 +61,8 @@ class Grants:
     def may_act(self, rank: int, account: str, session: str) -> bool:
         """Whether the session is the account's; where none is known, it becomes so: its grant was lost with a view."""
         login = self._roster.get(account)
-        if login is None and self._view is not None:
+        known = self._chat.accounts.get(account)
+        if login is None and self._view is not None and known is not None and not known.deleted:
             login = self._grant(Enter(0, NEVER, rank, account, "", False, session))
         return login is not None and login.session == session
 

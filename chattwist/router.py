@@ -70,6 +70,8 @@ class Router:
             self._grants.left(account, session)
         elif self.view is not None:
             self._outside.send(self.view.primary, messages.Leave(account, session))
+        elif (relay := self._relay()) is not None:
+            self._outside.send(relay, messages.Leave(account, session))
 
     def refuse(self, error: errors.ChatError) -> None:
         """Take on nothing any more."""
