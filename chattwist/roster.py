@@ -14,7 +14,7 @@ class Roster:
         """``name_of`` gives the name of the account of that id."""
         self._name_of = name_of
         self._logins: dict[str, Login] = {}
-        self._newest: dict[str, tuple[int, int]] = {}  # when each account was last granted a session
+        self._newest: dict[str, Login] = {}  # each account's last grant, also where that session is gone
         self._ordered: list[tuple[str, str]] = []  # (folded name at login, account id)
         self._places: dict[str, tuple[str, str]] = {}
 
@@ -38,7 +38,8 @@ class Roster:
             place = self._places[login.account] = fold(self._name_of(login.account)), login.account
             insort(self._ordered, place)
         self._logins[login.account] = login
-        self._newest[login.account] = max(login.granted, self._newest.get(login.account, login.granted))
+        if login.granted >= self._newest.get(login.account, login).granted:
+            self._newest[login.account] = login
 
     def merged(self, logins: Iterable[Login]) -> tuple[list[Login], list[str]]:
         """Of the sessions of several replicas those that stay, and the ids of those that have to end (R21).
@@ -50,7 +51,8 @@ class Roster:
         for login in sorted(logins, key=lambda login: login.granted):
             if login.account in newest:
                 over.append(newest.pop(login.account).session)
-            if login.granted < self._newest.get(login.account, login.granted):
+            last = self._newest.get(login.account, login)
+            if login.granted < last.granted and login.session != last.session:
                 over.append(login.session)
             else:
                 newest[login.account] = login
