@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _ON = re.compile(r", on (\d+) replicas")
+MOST_WRITES = 500  # that wait for a disk
 A_MOMENT = 1.0  # seconds from a commit to its answer, mostly
 Broken = Iterator[tuple[str, str]]
 
@@ -63,6 +64,7 @@ def check_all(world: "World") -> None:
     for promise, what in [
         *_equal(whole), *_sends(world, whole[0]), *_deletions(world, whole[0]), *_accounts(world, whole[0]),
         *_names(world, whole[0]), *_unread(world, whole[0]), *_sessions(world), *_online(world), *_bounded(world),
+        *_told(world),
     ]:  # fmt: skip
         world.truth.violated(promise, what)
 
@@ -295,3 +297,17 @@ def _bounded(world: "World") -> Broken:
     for machine in world.machines:
         if left := is_busy(machine):
             yield "nothing is kept of what is done with", f"at {machine.rank}: {left}"
+        if machine.writer.longest > MOST_WRITES:
+            yield "queues are bounded", f"{machine.writer.longest} writes waited at {machine.rank}"
+
+
+def _told(world: "World") -> Broken:
+    """Whichever replica somebody asks, the answer is the same, and nobody has to log in for that."""
+    for question in ("LIST *", "WHO"):
+        answers = [world.ask(machine, question) for machine in world.machines]
+        if any(answer != answers[0] for answer in answers):
+            yield "all replicas show the same", f"{question}: {answers}"
+    for machine in world.machines:
+        last = world.ask(machine, "STATUS")[-1]
+        if not last.startswith("primary 5001 ") or f"live {len(world.machines)} of" not in last:
+            yield "STATUS says how it is", f"at {machine.rank}: {last}"

@@ -184,6 +184,15 @@ class World:
 
     # -- clients
 
+    def ask(self, machine: Machine, question: str) -> list[str]:
+        """What somebody is told who only asks; the lines of the answer."""
+        assert machine.process is not None
+        wire = Wire(machine.process, machine.clients, lambda: None, Random(0), lambda ids: None, lambda: None)
+        wire.send(question)
+        self.timeline.run(self.timeline.now + LOOK)
+        wire.leave(True)
+        return wire.replies[-1].lines if wire.replies else [""]
+
     def _dial(self, user: User, rank: int) -> Wire | None:
         machine = self.machines[rank]
         if machine.process is None:
