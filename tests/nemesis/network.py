@@ -166,6 +166,8 @@ class Route:
             abort(writer)
         else:
             self._ends.add(target)
+            if writer.is_closing():  # reset meanwhile
+                abort(target)
             await asyncio.gather(self._carry(reader, target, self._forth), self._carry(answers, writer, self._back))
             target.close()
             self._ends.discard(target)
