@@ -61,6 +61,7 @@ class Replica:
         self.core = Core(
             self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
             now=reactor.seconds(), wall=now, logins=lambda: self._online.logins, merge=self._roster.merged,
+            heard=lambda: self._roster.elsewhere(self._rank),
         )  # fmt: skip
         self.member = Member(self.core, self, writer, reactor, self._disk_failed)
         stamps = model.Stamps(origin)

@@ -32,20 +32,31 @@ class Roster:
         """The sessions at one replica."""
         return [login for login in self._logins.values() if login.rank == rank]
 
+    def elsewhere(self, rank: int) -> list[Login]:
+        """The sessions at all others."""
+        return [login for login in self._logins.values() if login.rank != rank]
+
     def enter(self, login: Login) -> None:
         """The account has this session now."""
         if login.account not in self._logins:
             place = self._places[login.account] = fold(self._name_of(login.account)), login.account
             insort(self._ordered, place)
         self._logins[login.account] = login
+        self._note(login)
+
+    def _note(self, login: Login) -> None:
         if login.granted >= self._newest.get(login.account, login).granted:
             self._newest[login.account] = login
 
-    def merged(self, logins: Iterable[Login]) -> tuple[list[Login], list[str]]:
+    def merged(self, logins: Iterable[Login], heard: Iterable[Login] = ()) -> tuple[list[Login], list[str]]:
         """Of the sessions of several replicas those that stay, and the ids of those that have to end (R21).
+
+        ``heard``: others that one of them knows of, and that may be gone.
 
         Of two of one account the one that was granted later stays, and none that is older than one that ended since.
         """
+        for login in heard:
+            self._note(login)
         newest: dict[str, Login] = {}
         over = []
         for login in sorted(logins, key=lambda login: login.granted):

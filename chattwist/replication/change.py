@@ -31,6 +31,8 @@ from chattwist.replication.messages import (
 from chattwist.replication.own import Own
 from chattwist.replication.steps import Say
 
+Merge = Callable[[list[Login], list[Login]], tuple[list[Login], list[str]]]
+
 MOST_FILLED = 20  # batches; who lacks more is not waited for, and comes in later
 
 
@@ -52,11 +54,12 @@ class Changes:
 
     def __init__(
         self, own: Own, contact: Contact, catchup: Catchup, election: Election, entry: Entry, timings: Timings, size: int,
-        majority: bool, merge: Callable[[list[Login]], tuple[list[Login], list[str]]],
+        majority: bool, merge: Merge,
     ) -> None:  # fmt: skip
         """``size``: how many replicas the cluster has.
 
-        ``merge`` gives of the sessions of several replicas those that stay, and the ids of those that have to end.
+        ``merge`` gives of the members' sessions, by those and by what else was heard of, the ones that stay, and the
+        ids of those that have to end.
         """
         self._own, self._contact, self._catchup, self._timings = own, contact, catchup, timings
         self._election, self._entry, self._size, self._majority, self._merge = election, entry, size, majority, merge
@@ -194,7 +197,8 @@ class Changes:
         change.view = view = View(change.epoch, tuple(members))
         change.moved = self._own.now
         theirs = [login for rank, one in change.promises.items() if rank in members for login in one.logins]
-        install = Install(view, *self._merge([*self._entry.logins(), *theirs]))
+        heard = [login for one in change.promises.values() for login in one.heard]
+        install = Install(view, *self._merge([*self._entry.logins(), *theirs], heard))
         for rank in members:
             if rank != self._own.rank:
                 self._own.send(rank, install)

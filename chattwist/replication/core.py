@@ -12,12 +12,12 @@ import msgspec
 from chattwist.cluster import Timings
 from chattwist.replication import messages, steps
 from chattwist.replication.catchup import Catchup
-from chattwist.replication.change import Changes
+from chattwist.replication.change import Changes, Merge
 from chattwist.replication.contact import Contact, Peer
 from chattwist.replication.election import Election
-from chattwist.replication.entry import Entry
+from chattwist.replication.entry import Entry, GiveLogins
 from chattwist.replication.log import Log
-from chattwist.replication.messages import Heartbeat, Login, State, TakeOver, View
+from chattwist.replication.messages import Heartbeat, State, TakeOver, View
 from chattwist.replication.own import Own
 from chattwist.replication.rounds import Rounds
 
@@ -30,14 +30,14 @@ class Core:
 
     def __init__(
         self, rank: int, size: int, *, majority: bool, timings: Timings, log: Log, state: State, now: float,
-        wall: Callable[[], int], logins: Callable[[], list[Login]], merge: Callable[[list[Login]], tuple[list[Login], list[str]]],
+        wall: Callable[[], int], logins: GiveLogins, merge: Merge, heard: GiveLogins = list,
     ) -> None:  # fmt: skip
         """``log`` and ``state`` are what is on disk; ``wall`` gives microseconds since 1970. For ``merge`` see Changes."""
         self.own = Own(rank, log, state, now)
         self.contact = Contact(rank, size, timings, now)
         self.catchup = Catchup(self.own, self.contact, timings.silence)
         self._election = Election(self.own, self.contact, timings, size, majority)
-        self.entry = Entry(self.own, self.contact, timings, logins)
+        self.entry = Entry(self.own, self.contact, timings, logins, heard)
         self.changes = Changes(
             self.own, self.contact, self.catchup, self._election, self.entry, timings, size, majority, merge
         )

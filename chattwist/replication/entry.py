@@ -19,13 +19,15 @@ from chattwist.replication.messages import (
 from chattwist.replication.own import Own
 from chattwist.replication.steps import Entered
 
+GiveLogins = Callable[[], list[Login]]
+
 
 class Entry:
     """The side of those that a candidate asks; the candidate itself enters by it, too."""
 
-    def __init__(self, own: Own, contact: Contact, timings: Timings, logins: Callable[[], list[Login]]) -> None:
-        """``logins`` gives the sessions of this replica."""
-        self._own, self._contact, self._timings, self.logins = own, contact, timings, logins
+    def __init__(self, own: Own, contact: Contact, timings: Timings, logins: GiveLogins, heard: GiveLogins) -> None:
+        """``logins`` gives the sessions of this replica, ``heard`` those of others."""
+        self._own, self._contact, self._timings, self.logins, self._heard = own, contact, timings, logins, heard
         self._lacking: Epoch | None = None  # the coming view's, if not all that it was filled with could be kept
         # the candidate that was promised to, and until when it is waited for
         self._followed: tuple[int, float] | None = None
@@ -41,7 +43,17 @@ class Entry:
         own = self._own
         if durable and own.promised == epoch:
             own.send(
-                rank, Promise(epoch, own.log.vector, own.log.loose, own.state.view, own.current, True, self.logins())
+                rank,
+                Promise(
+                    epoch,
+                    own.log.vector,
+                    own.log.loose,
+                    own.state.view,
+                    own.current,
+                    True,
+                    self.logins(),
+                    self._heard(),
+                ),
             )
 
     def fill(self, rank: int, message: Fill) -> None:

@@ -71,7 +71,10 @@ class Prepare(Message, frozen=True, tag="prepare"):
 
 
 class Promise(Message, frozen=True, tag="promise"):
-    """Promised, durably; with what the sender holds: ``loose`` are the numbers of what it holds behind gaps, by origin."""
+    """Promised, durably; with what the sender holds: ``loose`` are the numbers of what it holds behind gaps, by origin.
+
+    ``logins`` are the sessions at the sender, ``heard`` those at others that it knows of.
+    """
 
     epoch: Epoch
     vector: dict[str, int]
@@ -80,6 +83,7 @@ class Promise(Message, frozen=True, tag="promise"):
     current: bool
     fit: bool
     logins: list[Login]
+    heard: list[Login] = []
 
 
 class Refusal(Message, frozen=True, tag="refusal"):
