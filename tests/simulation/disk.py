@@ -105,9 +105,9 @@ def lose_power_soon(disk: MemoryDisk, random: Random) -> None:
     disk.crash_at = len(disk.calls) + random.randint(1, 7)
 
 
-def fail_soon(disk: MemoryDisk) -> None:
-    """The next call fails."""
-    disk.faults[len(disk.calls) + 1] = errno.EIO
+def fail_soon(disk: MemoryDisk, random: Random) -> None:
+    """One of the next calls fails: mostly an fsync."""
+    disk.faults[len(disk.calls) + random.choice([1, 2, 2, 2, 3])] = errno.EIO
 
 
 def rot(disk: MemoryDisk, random: Random) -> bool:

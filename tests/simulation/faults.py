@@ -34,7 +34,7 @@ class Fault:
 
 WEIGHTS = {
     "kill": 14, "power": 8, "torn": 5, "all": 5, "two": 6, "pause": 12, "isolate": 8, "pair": 8, "one way": 7, "deaf": 4,
-    "mute": 4, "reset": 6, "flaky": 3, "slow network": 4, "slow disk": 4, "stuck disk": 3, "full": 5, "eio": 4, "wipe": 2,
+    "mute": 4, "reset": 6, "flaky": 3, "slow network": 4, "slow disk": 4, "stuck disk": 3, "full": 5, "eio": 6, "wipe": 2,
     "restore": 2, "rot": 2, "wall": 4, "flap": 3, "backup": 0,
 }  # fmt: skip
 
@@ -213,7 +213,8 @@ class Faults:
         self._later(fault, machine.limit, None)
 
     def eio(self, fault: Fault) -> None:
-        fail_soon(self._world.machines[fault.who].disk)
+        machine = self._world.machines[fault.who]
+        fail_soon(machine.disk, machine.random)
 
     def wipe(self, fault: Fault) -> None:
         self.kill(fault)

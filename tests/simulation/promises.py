@@ -34,6 +34,13 @@ def check_answer(world: "World", attempt: Attempt) -> None:
     lost = any(at >= reply.when - A_MOMENT for times in truth.lost for at in times)
     if truth.holders(message) < told and not lost and message not in truth.forgotten:
         truth.violated("an answer is on the disks that it names", f"{reply.text}: {truth.holders(message)}")
+    served = None if reply.view is None else truth.served.get(reply.view.epoch)
+    if served is not None and served.begun < reply.when and not lost:
+        lacking = [rank for rank in served.view.members if message not in truth.held[rank]]
+        if lacking:
+            truth.violated(
+                "an answer is on the disks of the whole view", f"{reply.text}: not on {lacking} of {served.view}"
+            )
     if world.majority and 2 * told <= len(world.machines):
         truth.violated("a majority holds what is acknowledged", reply.text)
     assert attempt.done is not None
@@ -214,7 +221,7 @@ def _passwords(world: "World", chat: Chat) -> Broken:
             continue
         new = one.rest.split()[1]
         mine = [chat.accounts[account] for account in _accounts_of(world, chat, one.mailbox)]
-        found = [account.password for account in mine if not account.deleted]
+        found = [account.password for account in mine if chat.account(account.name) is account]
         if found and not any(password.endswith(f":{new}") for password in found):
             yield "what is acknowledged stays", f"{one.line}; it is {found}"
 
