@@ -129,7 +129,7 @@ class Chat:
             return
         recipient.unread[message.id] = message
         recipient.unread_from[message.sender] = recipient.unread_from.get(message.sender, 0) + 1
-        if message.at < self.latest:  # it came late: another may stand behind it already
+        if message.at <= self.latest:  # it came late: another may stand behind it already
             recipient.unread_in_order = False
 
     def _marked_read(self, operation: model.Read) -> None:

@@ -33,14 +33,15 @@ class Logins:
         enter: Callable[[Account, str, bool, Session, Done], None],
         threads: PasswordThreads,
         cost: int,
+        knows: Callable[[], bool],
     ) -> None:
         """``now`` gives microseconds since 1970; ``cost`` is bcrypt's.
 
         ``submit(request, done)`` has a request committed; ``enter(account, hash, takeover, session, done)`` has the session
-        logged in whose password was found to fit the hash, and gives None.
+        logged in whose password was found to fit the hash, and gives None. ``knows()``: this replica has all accounts.
         """
         self._reactor, self._now, self._chat, self._submit, self._enter = reactor, now, chat, submit, enter
-        self._threads, self._cost = threads, cost
+        self._threads, self._cost, self._knows = threads, cost, knows
         self._attempts = Attempts()
 
     def register(self, session: Session, name: str, password: str, key: str, done: Done) -> None:
@@ -92,36 +93,50 @@ class Logins:
             raise errors.NameTaken(f"the name {name} is taken; choose another") from None
 
     async def _login(self, session: Session, name: str, password: str, takeover: bool) -> Account:
-        account, hashed = await self._verified(name, password, session.address)
+        accounts = [self._chat.accounts[account] for account in self._chat.names.claimants(name)]
+        try:
+            account, hashed = await self._verified(accounts, name, password, session.address)
+        except errors.WrongPassword:
+            if self._knows():
+                raise
+            raise errors.NoPrimary(
+                "this replica is not up to date and cannot tell; try again soon, or another"
+            ) from None
         return await self._entered(account, hashed, takeover, session)
 
     async def _change_password(self, account: Account, address: str, old: str, new: str, key: str) -> Committed:
-        _, hashed = await self._verified(account.name, old, address, "wrong password; the old one stays")
+        _, hashed = await self._verified([account], account.name, old, address, "wrong password; the old one stays")
         renewed = await self._threads.run(hash_password, new, self._cost)
         return await self._committed(ChangePassword(account.id, hashed, renewed, key=key))
 
     async def _unregister(self, account: Account, address: str, password: str, key: str) -> Committed:
-        _, hashed = await self._verified(account.name, password, address, "wrong password; the account stays")
+        _, hashed = await self._verified(
+            [account], account.name, password, address, "wrong password; the account stays"
+        )
         return await self._committed(Unregister(account.id, hashed, key=key))
 
     async def _verified(
-        self, name: str, password: str, address: str, wrong: str = "wrong name or password"
+        self, accounts: list[Account], name: str, password: str, address: str, wrong: str = "wrong name or password"
     ) -> tuple[Account, str]:
-        """The account and the hash that the password was found right for; a wrong name takes as long as a wrong password."""
+        """The account and the hash that the password is right for; with no account it takes as long as a wrong password."""
         wait = self._attempts.wait(fold(name[:100]), address, self._reactor.seconds())
         if wait:
             await deferLater(self._reactor, wait)
-        account = self._chat.account(name)
-        hashed = (account and account.password) or nobodys_hash(self._cost)
+        for account in accounts:  # several only where they were registered on two sides of a cut
+            hashed = account.password
+            if await self._is_right(name, password, hashed, address):
+                self._attempts.succeeded(fold(name[:100]), address)
+                return account, hashed
+        if not accounts:
+            await self._is_right(name, password, nobodys_hash(self._cost), address)
+        raise errors.WrongPassword(wrong)
+
+    async def _is_right(self, name: str, password: str, hashed: str, address: str) -> bool:
         try:
-            right = await self._threads.run(is_right, password, hashed)
+            return await self._threads.run(is_right, password, hashed or nobodys_hash(self._cost))
         except errors.TryLater:
             self._attempts.not_tried(fold(name[:100]), address)
             raise
-        if account is None or not right:
-            raise errors.WrongPassword(wrong)
-        self._attempts.succeeded(fold(name[:100]), address)
-        return account, hashed
 
     async def _committed(self, request: AnyRequest) -> Committed:
         result: Committed = await _result(lambda done: self._submit(request, done))

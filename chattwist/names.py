@@ -52,6 +52,12 @@ class Names:
         """The id of the account that is called ``name`` now."""
         return self._accounts.get(fold(name))
 
+    def claimants(self, name: str) -> list[str]:
+        """The ids of all accounts that were registered under ``name``, who has it now first; or of the one called so."""
+        claims = self._claims.get(fold(name))
+        found = self.find(name)
+        return [account for _, _, account in claims] if claims else [] if found is None else [found]
+
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[str], bool]:
         """At most ``limit`` ids of accounts whose names begin with ``prefix``, behind ``after``; whether there are more."""
         folded = fold(prefix)

@@ -82,7 +82,16 @@ class Replica:
         )  # since when this replica is in no view; None once that is told
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
-        logins = Logins(reactor, now, chat, self._submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost)
+        logins = Logins(
+            reactor,
+            now,
+            chat,
+            self._submit,
+            self._sessions.enter,
+            threads,
+            cluster.limits.bcrypt_cost,
+            self._is_current,
+        )
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
         self._unregister = logins.unregister
@@ -152,6 +161,9 @@ class Replica:
     def _submit(self, request: AnyRequest, done: Done) -> None:
         session = self._online.id(request.account) if isinstance(request, OwnAccount) else ""
         self._router.submit(request, session, done)
+
+    def _is_current(self) -> bool:
+        return self._router.view is not None or self.core.relay() is not None
 
     def _clock(self) -> int:
         return self.core.clamped(self._now())

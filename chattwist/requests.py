@@ -55,6 +55,10 @@ class Register(Request, frozen=True, tag="register"):
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         check_name_is_free(chat, self.name)
+        if chat.accounts.used_and_deleted(self.name, self.key):  # a repetition that comes late
+            raise errors.WrongArguments(
+                "this retry key made an account that was deleted since; REGISTER with a new key"
+            )
         return model.Registered(*stamp(), self.name, self.password, self.key)
 
 

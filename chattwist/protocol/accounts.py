@@ -48,14 +48,18 @@ def _register(call: "Call", name: str, password: str) -> None:
 
 def _welcome(call: "Call", account: Account) -> None:
     more = "; READ shows the newest" if account.unread else ""
-    call.reply(230, f"{account.name} {len(account.unread)} unread{more}{_renamed(account)}")
+    call.reply(230, f"{account.name} {len(account.unread)} unread{more}{_renamed(call, account)}")
 
 
-def _renamed(account: Account) -> str:
-    """What to tell an account that lost its name to an earlier one, on the other side of a cut."""
-    if account.registered is None or not account.is_renamed:
+def _renamed(call: "Call", account: Account) -> str:
+    """What to tell both accounts that were registered under one name, on two sides of a cut."""
+    if account.registered is None:
         return ""
-    return f"; you are {account.name} now, an earlier account is {account.registered.name}"
+    if account.is_renamed:
+        return f"; you are {account.name} now, an earlier account is {account.registered.name}"
+    others = call.backend.chat.names.claimants(account.name)[1:]
+    names = ", ".join(call.backend.chat.accounts[other].name for other in others)
+    return f"; another account of that name is {names} now" if others else ""
 
 
 def login(call: "Call") -> None:
