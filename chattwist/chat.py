@@ -96,15 +96,12 @@ class Chat:
         """
         copies = self._copies_of(operation)
         self._remember(operation, operation.sender)
-        if operation.id in self.gone:
-            self._drop_copies(copies)
-        elif any(copy.id in self.gone for copy in copies):
+        deleted = operation.id in self.gone
+        self._drop_copies([copy for copy in copies if deleted or place(copy) < place(operation)])
+        counts = all(place(copy) < place(operation) and copy.id not in self.gone for copy in copies)
+        if not counts and not deleted:
             self._copies[operation.id] = operation
-        else:
-            *earlier, last = sorted([*copies, operation], key=place)
-            self._drop_copies(earlier)
-            return last is operation
-        return False
+        return counts
 
     def _copies_of(self, message: model.Sent) -> list[model.Sent]:
         known = self._keys.get((message.sender, message.key), ()) if message.key else ()
