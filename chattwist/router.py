@@ -141,21 +141,31 @@ class Router:
     def _lead(self, errand: Errand) -> None:
         what = errand.what
         if isinstance(what, Enter):
-            # behind a barrier: what the account read in a session that just ended counts as read
-            self._commits.barrier(lambda failure: self._enter(what, errand, failure))
+            self._grants.enter(what, lambda result: self._granted(what, errand, result), lambda: self._route(errand))
         elif not self._may_act(errand):
             errand.done(errors.LoginFirst(OVER))
         else:
             done = self._confirming(errand.done) if isinstance(what, Register) else errand.done
             self._commits.submit(what, done, errand.session, errand.home, errand.tag)
 
-    def _enter(self, wish: Enter, errand: Errand, failure: errors.ChatError | None) -> None:
-        if self._role == "primary" and failure is None:
-            self._grants.enter(wish, errand.done, lambda: self._route(errand))
-        elif isinstance(failure, errors.NoSpace):
-            errand.done(failure)
-        else:
-            self._route(errand)
+    def _granted(self, wish: Enter, errand: Errand, result: messages.Login | errors.ChatError) -> None:
+        """Tell of a grant once all members know it and say that this replica leads: so it cannot get lost with the view.
+
+        What the account read in a session that just ended counts as read by then, too.
+        """
+        if isinstance(result, errors.ChatError):
+            return errand.done(result)
+
+        def passed(failure: errors.ChatError | None) -> None:
+            if failure is None:
+                return errand.done(result)
+            self._grants.left(wish.account, wish.session)
+            if isinstance(failure, errors.NoSpace):
+                errand.done(failure)
+            else:
+                self._route(errand)
+
+        self._commits.barrier(passed)
 
     def _may_act(self, errand: Errand) -> bool:
         """Whether the session that asks is the account's (R21)."""
@@ -283,7 +293,7 @@ class Router:
     def _take_back(self, one: "Waiting") -> None:
         """What this replica would have committed, had it led on."""
         if one.request is None:
-            one.done(None)
+            one.done(errors.NoPrimary("another replica became primary just now"))
         else:
             self._begin(one.request, one.session, one.done, one.home, one.tag)
 
