@@ -234,7 +234,7 @@ class Faults:
 
     def wall(self, fault: Fault) -> None:
         machine = self._world.machines[fault.who]
-        jump = (fault.chance - 0.5) * 10 ** (1 + fault.lasts / 2)
+        jump = (fault.chance - 0.5) * 10 ** min(4.0, 1 + fault.lasts / 2)  # at most hours: retry keys last for a day
         machine.wall_ahead += jump
         self._later(fault, lambda: setattr(machine, "wall_ahead", machine.wall_ahead - jump))
 

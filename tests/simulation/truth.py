@@ -65,6 +65,10 @@ class Truth:
             self._check_same(operation)
 
     def _check_same(self, operation: model.AnyOperation) -> None:
+        if isinstance(operation, model.Lost):
+            if operation.id not in self.forgotten:
+                self.violated("what is durable stays", f"{operation.id} was called lost, and is not")
+            return
         known = self.operations.setdefault(operation.id, operation)
         if known != operation and not is_stripped(operation, known):
             if is_stripped(known, operation):
