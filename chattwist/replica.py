@@ -223,9 +223,10 @@ class Replica:
         if view is not None:
             self._tell_primary(view)
         self._alone_since = None if view is not None else self._alone_since or self._seconds()
+        ended = self._sessions.ended() if role else ()
         self._router.role(role, view)
-        if role:
-            self._sessions.view_serves()
+        for login in ended:
+            self._router.leave(login.account, login.session)
         if role == "primary":
             self._confirm_all()
 

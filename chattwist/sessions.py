@@ -96,11 +96,9 @@ class Sessions:
 
         self._router.enter(self._wish(account, account.password, False, login.session), answered)
 
-    def view_serves(self) -> None:
-        """Tell the primary of the sessions that ended while the view was made."""
-        for login in self._roster.at(self._rank):
-            if not self.is_here(login.account, login.session):
-                self._router.leave(login.account, login.session)
+    def ended(self) -> list[Login]:
+        """Sessions of this replica that ended while the view was made, before any is granted in it."""
+        return [login for login in self._roster.at(self._rank) if not self.is_here(login.account, login.session)]
 
     def tell_all(self, rank: int) -> None:
         """Tell the primary all sessions here: some of what it was told may have been lost."""
