@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _ON = re.compile(r", on (\d+) replicas")
 MOST_WRITES = 500  # that wait for a disk
-A_MOMENT = 1.0  # seconds from a commit to its answer, mostly
 Broken = Iterator[tuple[str, str]]
 
 
@@ -31,7 +30,7 @@ def check_answer(world: "World", attempt: Attempt) -> None:
     if attempt.verb != "SEND" or match is None:
         return
     message, told = reply.text.split()[0], int(match[1])
-    lost = any(at >= reply.when - A_MOMENT for times in truth.lost for at in times)
+    lost = any(at >= attempt.tries[0][0] for times in truth.lost for at in times)
     if truth.holders(message) < told and not lost and message not in truth.forgotten:
         truth.violated("an answer is on the disks that it names", f"{reply.text}: {truth.holders(message)}")
     served = None if reply.view is None else truth.served.get(reply.view.epoch)
@@ -52,7 +51,7 @@ def check_answer(world: "World", attempt: Attempt) -> None:
 def _check_awake(world: "World", reply: Reply) -> None:
     """A primary that was stopped for long serves in a new view only (R13)."""
     served = None if reply.view is None else world.truth.served.get(reply.view.epoch)
-    if served is None:
+    if served is None or world.truth.lost[served.view.primary]:  # from an old backup, numbers of views come anew
         return
     awake = world.machines[served.view.primary].awake
     if served.begun < awake < reply.when - 2 * world.cluster.timings.silence:
