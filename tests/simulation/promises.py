@@ -33,7 +33,7 @@ def check_answer(world: "World", attempt: Attempt) -> None:
     lost = any(at >= attempt.tries[0][0] for times in truth.lost for at in times)
     if truth.holders(message) < told and not lost and message not in truth.forgotten:
         truth.violated("an answer is on the disks that it names", f"{reply.text}: {truth.holders(message)}")
-    served = None if reply.view is None else truth.served.get(reply.view.epoch)
+    served = None if reply.view is None else truth.served.get(reply.view)
     if served is not None and served.begun < reply.when and not lost:
         lacking = [rank for rank in served.view.members if message not in truth.held[rank]]
         if lacking:
@@ -50,7 +50,7 @@ def check_answer(world: "World", attempt: Attempt) -> None:
 
 def _check_awake(world: "World", reply: Reply) -> None:
     """A primary that was stopped for long serves in a new view only (R13)."""
-    served = None if reply.view is None else world.truth.served.get(reply.view.epoch)
+    served = None if reply.view is None else world.truth.served.get(reply.view)
     if served is None or world.truth.lost[served.view.primary]:  # from an old backup, numbers of views come anew
         return
     awake = world.machines[served.view.primary].awake

@@ -46,7 +46,7 @@ class Truth:
         self.operations: dict[str, model.AnyOperation] = {}
         self.lost: list[list[float]] = [[] for _ in range(size)]  # when that replica's disk lost something
         self.forgotten: set[str] = set()  # operations that no disk held any more at some moment
-        self.served: dict[Epoch, Served] = {}
+        self.served: dict[View, Served] = {}  # not by epoch: after a wipe one may come twice
         self.leading: dict[int, tuple[Epoch, float]] = {}  # rank → in which view it leads, since when
         self.changes = 0
         self._last: list[Served | None] = [None] * size
@@ -116,7 +116,7 @@ class Truth:
             return
         self.leading[rank] = view.epoch, now
         self.changes += 1
-        if view.epoch not in self.served:
+        if view not in self.served:
             self._serve(view, awake)
 
     def _serve(self, view: View, awake: Sequence[float]) -> None:
@@ -126,7 +126,7 @@ class Truth:
         waited = any(awake[rank] <= now - 0.95 * self._last_view for rank in view.members)
         went_on = any(self._last[rank] is parent and self._was_in(parent, awake[rank]) for rank in view.members)
         served = Served(view, now, parent, waited or went_on)
-        self.served[view.epoch] = served
+        self.served[view] = served
         for rank in view.members:
             self._last[rank] = served
 
@@ -152,8 +152,8 @@ class Truth:
             return True
         if self.majority:
             return False
-        common = set(self._line(self.served.get(earlier.epoch)))
-        for one in self._line(self.served.get(later.epoch)):
+        common = set(self._line(self.served.get(earlier)))
+        for one in self._line(self.served.get(later)):
             if one in common or (one.begun > when and set(one.view.members) & set(earlier.members)):
                 return False
             if one.entitled:

@@ -115,7 +115,7 @@ class Wire:
             return
         *whole, self._partial = (self._partial + data).split(b"\n")
         for line in whole:
-            self._take_line(line.decode().rstrip("\r"), when, view, account)
+            self._take_line(line.decode(errors="replace").rstrip("\r"), when, view, account)
         self._news()
 
     def _take_line(self, line: str, when: float, view: View | None, account: str) -> None:
@@ -169,7 +169,7 @@ class Wire:
             return
         data, self._unsent = self._unsent, b""
         if data:
-            self._shown([found.decode() for found in _SHOWN.findall(data)])
+            self._shown([found.decode(errors="replace") for found in _SHOWN.findall(data)])
             self._transmit(self._take, data, self._process.timeline.now, self._view(), self._account())
         if self._producer is not None:
             self._producer.resumeProducing()
