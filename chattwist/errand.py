@@ -36,8 +36,9 @@ class Outside(Protocol):
 class Errand:
     """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
 
-    ``tag`` says who gave it to this replica, and ``until`` when it has waited for long enough. While another replica has
-    it, ``epoch`` is that view's (NEVER for a relay), and ``operation`` the id of the operation that does it, once it is seen.
+    ``tag`` says who gave it to this replica, and ``until`` when it has waited for a primary for long enough. While another
+    replica has it, ``answer_by`` is until when, ``epoch`` is that view's (NEVER for a relay), and ``operation`` the id of
+    the operation that does it, once it is seen.
     """
 
     what: AnyRequest | Enter
@@ -46,6 +47,7 @@ class Errand:
     home: int
     tag: Tag
     until: float
+    answer_by: float = 0.0
     epoch: Epoch = NEVER
     operation: str = ""
 

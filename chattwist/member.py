@@ -81,7 +81,8 @@ class Member:
         self._core, self._side, self._writer, self._reactor, self._failed = core, side, writer, reactor, failed
         self._channel: Channel = NoChannel()
         self._events: deque[steps.Event] = deque()
-        self._busy = False
+        self._busy = self._stopped = False
+        self._broken: BaseException | None = None
         self._done: Committed | None = None
         self._full = errors.DiskFull("no room")
         self._encoded: tuple[AnyMessage | None, bytes] = None, b""
@@ -106,7 +107,8 @@ class Member:
         self._ticks.start(self._core.heartbeat / TICKS)
 
     def stop(self) -> None:
-        """Say nothing more."""
+        """Take nothing in and say nothing more."""
+        self._stopped = True
         if self._ticks.running:
             self._ticks.stop()
 
@@ -139,6 +141,8 @@ class Member:
 
     def commit(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag], done: Committed) -> None:
         """See commits.Journal."""
+        if self._broken is not None:
+            return done(self._broken, 0)
         self._done = done
         self._feed(steps.Commit(operations, tags))
 
@@ -147,8 +151,15 @@ class Member:
             self._full = failure or self._full
             self._feed(steps.Written(full=failure is not None))
             return
-        self._failed(failure)
-        self._end_commit(failure, 0)
+        self._break(failure)
+
+    def _break(self, failure: BaseException) -> None:
+        """The disk or the core is broken: nothing that it thinks can be relied on, and the process has to end (R9)."""
+        if self._broken is None and not self._stopped:
+            self._broken = failure
+            self.stop()
+            self._end_commit(failure, 0)
+            self._failed(failure)
 
     def _feed(self, event: steps.Event) -> None:
         """Take one event after the other, also those that come of effects."""
@@ -156,7 +167,7 @@ class Member:
         if self._busy:
             return
         self._busy = True
-        while self._events:
+        while self._events and not self._stopped:
             self._step(self._events.popleft())
         self._busy = False
 
@@ -165,7 +176,7 @@ class Member:
             effects = self._core.step(event, self._reactor.seconds())
         except Exception as error:  # what it thinks it knows may be wrong now: it has to begin anew from the disk
             self.log.failure("the replication failed at {event}", event=event)
-            return self._failed(error)
+            return self._break(error)
         for effect in effects:
             try:
                 self._effects[type(effect)](effect)

@@ -20,9 +20,11 @@ class Roster:
 
     def replace(self, logins: Iterable[Login]) -> None:
         """These are the sessions now, no others."""
-        self._logins, self._ordered, self._places = {}, [], {}
-        for login in logins:
-            self.enter(login)
+        self._logins = {login.account: login for login in logins}
+        self._places = {account: (fold(self._name_of(account)), account) for account in self._logins}
+        self._ordered = sorted(self._places.values())
+        for login in self._logins.values():
+            self._note(login)
 
     def get(self, account: str) -> Login | None:
         """The session of an account."""

@@ -41,6 +41,7 @@ class Router:
         self._awaited: dict[str, list[tuple[Errand, messages.Result]]] = {}  # done elsewhere, by ids of operations
         self._number = first
         self._open = 0
+        self._stopping = False  # what others forward is for the next primary
         self._when_settled: Callable[[], None] | None = None
         self._refusal: errors.ChatError | None = None
         self._messages: dict[type, Callable[[int, Any], None]] = {
@@ -83,6 +84,7 @@ class Router:
     def when_settled(self, done: Callable[[], None]) -> None:
         """Call ``done`` once all errands are done; at once if there are none. Ask once."""
         self._when_settled = done
+        self._stopping = True
         self._check_settled()
 
     def _check_settled(self) -> None:
@@ -193,7 +195,7 @@ class Router:
     def _forward(self, errand: Errand, rank: int, epoch: Epoch) -> None:
         self._number += 1
         errand.epoch = epoch
-        errand.until = self._seconds() + LONGEST_ANSWER * self._timings.patience
+        errand.answer_by = self._seconds() + LONGEST_ANSWER * self._timings.patience
         self._sent[self._number] = errand
         what = errand.what
         if isinstance(what, Enter):
@@ -228,7 +230,7 @@ class Router:
             self._begin(message, "", answer, message.rank, (rank, message.number))
 
     def _is_for_us(self, rank: int, message: Forward | Enter) -> bool:
-        ours = message.epoch == messages.NEVER or (self.view is not None and self.view.epoch == message.epoch)
+        ours = self.view is not None and message.epoch in (messages.NEVER, self.view.epoch) and not self._stopping
         if not ours:
             self._outside.send(rank, messages.Again(message.number))
         return ours
@@ -236,7 +238,6 @@ class Router:
     def _again(self, rank: int, message: messages.Again) -> None:
         errand = self._sent.pop(message.number, None)
         if errand is not None:
-            errand.until = self._seconds() + self._timings.patience
             self._held.append(errand)
 
     def _refused(self, rank: int, message: messages.Failure) -> None:
@@ -292,7 +293,9 @@ class Router:
 
     def _take_back(self, one: "Waiting") -> None:
         """What this replica would have committed, had it led on."""
-        if one.request is None:
+        if one.tag != HERE:
+            one.done(errors.NotBegun())  # its own replica gives it to the next primary
+        elif one.request is None:
             one.done(errors.NoPrimary("another replica became primary just now"))
         else:
             self._begin(one.request, one.session, one.done, one.home, one.tag)
@@ -328,9 +331,9 @@ class Router:
             else:
                 self._route(errand)
         for number, errand in list(self._sent.items()):
-            if now >= errand.until:
+            if now >= errand.answer_by:
                 self._settle(number, self._unknown(errand))
         for operation, waiting in list(self._awaited.items()):
-            if now >= waiting[0][0].until:
+            if now >= waiting[0][0].answer_by:
                 for errand, _ in self._awaited.pop(operation):
                     errand.done(self._unknown(errand))

@@ -23,7 +23,7 @@ from chattwist.replica import Replica
 from chattwist.replication.channel import Channel
 from chattwist.replication.keys import make_or_load
 from chattwist.replication.log import Log
-from chattwist.replication.messages import State, View
+from chattwist.replication.messages import State
 from chattwist.store.disk import Disk
 from chattwist.store.history import Damage
 from chattwist.store.store import Store
@@ -85,14 +85,12 @@ class ReplicaService(Service):
             return self._load_damaged(damage)
 
     def _load_damaged(self, damage: Damage) -> tuple[Store, Chat, Log, State]:
-        """Keep what is whole; the others have what was lost, so that it takes all of them to go on (R10, R16)."""
+        """Keep what is whole; what was lost comes from others, without which this replica does not go on at once (R10, R16)."""
         self.log.error("{damage}; what is whole is kept, the rest comes from the other replicas", damage=damage.what)
         store = Store.open(Disk(self._directory), salvage=True)
         loaded = load(store)
-        state = state_of(store.state())
-        if state.view is not None:
-            state = State(state.promised, View(state.view.epoch, tuple(range(len(self._cluster.replicas)))))
-            store.save_state(msgspec.json.encode(state))
+        state = msgspec.structs.replace(state_of(store.state()), damaged=True)
+        store.save_state(msgspec.json.encode(state))
         return (store, *loaded, state)
 
     def _open_channel(self) -> Channel | NoChannel:
@@ -153,9 +151,7 @@ class ReplicaService(Service):
         self._replica.refuse(
             errors.NoSpace("not recorded: this replica's disk failed and it is stopping; connect again soon")
         )
-        self.log.critical(
-            "replica {port} ends, its disk failed: {reason}", port=self._address.port, reason=str(failure)
-        )
+        self.log.critical("replica {port} ends: {reason}", port=self._address.port, reason=str(failure))
         end_process_with_status(1)
 
 

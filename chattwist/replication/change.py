@@ -79,7 +79,7 @@ class Changes:
                 change.promised = True
                 self.advance()
 
-        own.save(State(change.epoch, own.state.view), promised)
+        own.save(State(change.epoch, own.state.view, own.state.damaged), promised)
         for rank in change.asked:
             own.send(rank, Prepare(change.epoch))
 

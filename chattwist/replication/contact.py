@@ -119,7 +119,7 @@ class Contact:
             peer
             for peer in self.two_way()
             if peer.beat is not None
-            and peer.beat.primary not in (-1, self._mine)
+            and _is_with_primary(peer.rank, peer.beat)
             and self.now - peer.complete <= self._timings.silence
         ]
         return min((peer.rank for peer in found), key=lambda rank: (not self.serves(rank), rank), default=None)
@@ -146,3 +146,9 @@ class Contact:
         for peer in self.peers.values():
             if peer.steady != NEVER and self.now - peer.steady > 2 * LONGEST_HOLD_DOWN * self._timings.hold_down:
                 peer.losses = 0
+
+
+def _is_with_primary(rank: int, beat: Heartbeat) -> bool:
+    """Whether a replica is in the view of the primary that it hears, or is it."""
+    view = beat.view
+    return view is not None and beat.current and rank in view.members and beat.primary == view.primary

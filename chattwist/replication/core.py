@@ -81,6 +81,9 @@ class Core:
     def step(self, event: steps.Event, now: float) -> list[steps.Effect]:
         """Take one event; what is to be done, in this order."""
         self._pass_time(now)
+        if isinstance(event, steps.Received) and type(event.message) not in self._messages and not self.own.effects:
+            self.contact.heard(event.rank)  # most messages are such, and change nothing else here
+            return [steps.Deliver(event.rank, event.message)]
         stood = self.changes.change
         self._events[type(event)](event)
         self.changes.advance()

@@ -21,6 +21,10 @@ class Known(Protocol):
     def current(self) -> bool:
         """Whether it has been in it ever since."""
 
+    @property
+    def damaged(self) -> bool:
+        """Whether it lost some of what it held."""
+
 
 def newest(known: Mapping[int, Known]) -> View | None:
     """The newest of their last views."""
@@ -38,7 +42,12 @@ def holds_all(known: Mapping[int, Known]) -> bool:
         return False
     if any(one.current and one.view == view for one in known.values()):
         return True
-    return all(member in known for member in view.members)
+    return all(member in known for member in view.members) and holds_some(known, view)
+
+
+def holds_some(known: Mapping[int, Known], view: View) -> bool:
+    """Whether one of them holds all that was acknowledged in the view: each of its members did."""
+    return any(one.view == view and not one.damaged for one in known.values())
 
 
 def is_majority(count: int, size: int) -> bool:
@@ -47,8 +56,10 @@ def is_majority(count: int, size: int) -> bool:
 
 
 def majority_remembers(known: Mapping[int, Known], size: int) -> bool:
-    """Whether a majority has been in views: then, in majority mode, one of them was in the last."""
-    return is_majority(sum(one.view is not None for one in known.values()), size)
+    """Whether a majority has been in views: then, in majority mode, one of them was in the last, and holds all."""
+    view = newest(known)
+    remembering = sum(one.view is not None for one in known.values())
+    return view is not None and is_majority(remembering, size) and holds_some(known, view)
 
 
 class Election:
@@ -67,7 +78,7 @@ class Election:
     def own_word(self) -> Promise:
         """What this replica says of itself."""
         own = self._own
-        return Promise(own.promised, {}, own.log.loose, own.state.view, own.current, True, [])
+        return Promise(own.promised, {}, own.log.loose, own.state.view, own.current, True, [], [], own.state.damaged)
 
     def may_lead(self, known: Mapping[int, Known]) -> bool:
         """Whether these replicas, this one among them, may make a view."""

@@ -37,7 +37,7 @@ class Entry:
         own = self._own
         self._followed = rank, own.now + 2 * self._timings.silence
         own.serving = False
-        own.save(State(epoch, own.state.view), lambda durable: self._promised(rank, epoch, durable))
+        own.save(State(epoch, own.state.view, own.state.damaged), lambda durable: self._promised(rank, epoch, durable))
 
     def _promised(self, rank: int, epoch: Epoch, durable: bool) -> None:
         own = self._own

@@ -27,10 +27,14 @@ class View(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What a replica keeps on disk besides operations: the epoch that it promised, and the view that it was in last."""
+    """What a replica keeps on disk besides operations: the epoch that it promised, and the view that it was in last.
+
+    ``damaged``: some of what it held then is lost.
+    """
 
     promised: Epoch = NEVER
     view: View | None = None
+    damaged: bool = False
 
 
 class Login(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +66,7 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
     promised: Epoch
     wall: int
     sent: float
+    damaged: bool = False
 
 
 class Prepare(Message, frozen=True, tag="prepare"):
@@ -84,6 +89,7 @@ class Promise(Message, frozen=True, tag="promise"):
     fit: bool
     logins: list[Login]
     heard: list[Login] = []
+    damaged: bool = False
 
 
 class Refusal(Message, frozen=True, tag="refusal"):

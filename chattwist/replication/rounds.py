@@ -34,6 +34,7 @@ class Rounds:
         self._patience = patience
         self.round: Round | None = None
         self._counted: tuple[Epoch, int] = NEVER, 0
+        self._held: tuple[Epoch, int] = NEVER, 0  # the last round of another that is durable here
 
     def _number(self, view: View) -> int:
         """The last round of the view that was begun or came; they are counted from 1."""
@@ -110,6 +111,8 @@ class Rounds:
 
         def stored(durable: bool) -> None:
             whole = durable and all(self._own.log.get(operation.id) for operation in message.operations)
+            if whole:
+                self._held = message.epoch, message.number
             answer = Ack(message.epoch, message.number) if whole else Unfit(message.epoch)
             self._own.send(rank, answer)
 
@@ -118,5 +121,5 @@ class Rounds:
     def acknowledge_again(self) -> None:
         """The connection to the primary is new: what was acknowledged last may have been lost."""
         view = self._own.view
-        if view is not None and (number := self._number(view)):
-            self._own.store((), lambda _: self._own.send(view.primary, Ack(view.epoch, number)))
+        if view is not None and self._held[0] == view.epoch:
+            self._own.send(view.primary, Ack(*self._held))

@@ -1,10 +1,11 @@
 """The failure detector: who can be heard, and for how long one that failed has to prove itself."""
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.cluster import Timings
 from chattwist.replication.contact import LONGEST_HOLD_DOWN, Contact
-from chattwist.replication.messages import Heartbeat
+from chattwist.replication.messages import Heartbeat, View
 
 
 def beat(hears: tuple[int, ...] = (0, 1, 2), primary: int = -1, echo: float = 1000.0) -> Heartbeat:
@@ -110,12 +111,16 @@ class ContactTests(SynchronousTestCase):
             self.assertFalse(self.contact.primary_by_hearsay())
 
     def test_relay(self) -> None:
-        """Requests go through one that hears the primary and gives this replica all that it has, the primary itself first."""
-        self.hear(2, beat(primary=0))
+        """Requests go through one in the primary's view that gives this replica all that it has, the primary itself first."""
+        member = msgspec.structs.replace(beat(primary=0), view=View((2, 0), (0, 2)), current=True)
+        self.hear(2, member)
         self.assertIsNone(self.contact.relay())
         self.contact.peers[2].complete = 1000.0
         self.assertEqual(self.contact.relay(), 2)
-        self.hear(0, beat(primary=0))
+        self.hear(2, beat(primary=0))
+        self.assertIsNone(self.contact.relay())
+        self.hear(2, member)
+        self.hear(0, member)
         self.contact.peers[0].complete = 1000.0
         self.assertEqual(self.contact.relay(), 0)
         self.contact.now += 0.9

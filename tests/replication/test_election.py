@@ -12,10 +12,11 @@ TWO = View((2, 1), (1, 2))
 
 @attrs.frozen
 class Says:
-    """What a replica says: its last view, and whether it was in it ever since."""
+    """What a replica says: its last view, whether it was in it ever since, and whether it lost something."""
 
     view: View | None
     current: bool = False
+    damaged: bool = False
 
 
 class HoldsAllTests(SynchronousTestCase):
@@ -23,6 +24,12 @@ class HoldsAllTests(SynchronousTestCase):
         """One that was in the newest view without a break holds everything, whoever else is here."""
         self.assertTrue(holds_all({1: Says(ALL, current=True)}))
         self.assertTrue(holds_all({0: Says(ALL), 1: Says(TWO, current=True)}))
+
+    def test_one_that_lost_something(self) -> None:
+        """Who lost some of what it held does not hold all, though it remembers the last view; nor in majority mode (R10)."""
+        self.assertFalse(holds_all({2: Says(View((3, 2), (2,)), damaged=True)}))
+        self.assertTrue(holds_all({1: Says(TWO, damaged=True), 2: Says(TWO)}))
+        self.assertFalse(majority_remembers({1: Says(TWO, damaged=True), 0: Says(ALL)}, 3))
 
     def test_one_that_was_in_an_older_view(self) -> None:
         """Who was away while others went on may lack what they acknowledged, whatever it thinks of itself."""

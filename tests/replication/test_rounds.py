@@ -73,14 +73,20 @@ class RoundsTests(SynchronousTestCase):
         self.assertEqual(self.effects(), [Send(0, Refusal((5, 2)))])
 
     def test_over_a_new_connection(self) -> None:
-        """The last acknowledgement is repeated behind all writes under way; where there was none, nothing is said."""
+        """What is durable here is acknowledged again, and nothing else: a write under way says itself how it ended (R1)."""
         self.begin(1)
         self.rounds.acknowledge_again()
         self.assertEqual(self.effects(), [])
         self.rounds.append(0, Append((4, 0), 1, [ONE], []))
         self.rounds.acknowledge_again()
         self.own.written(full=False)
+        self.rounds.acknowledge_again()
         self.assertEqual(self.effects()[2:], [Send(0, Ack((4, 0), 1))] * 2)
+        self.rounds.append(0, Append((4, 0), 2, [TWO], []))
+        self.own.written(full=True)
+        self.effects()
+        self.rounds.acknowledge_again()
+        self.assertEqual(self.effects(), [Send(0, Ack((4, 0), 1))])
 
     def test_who_is_late(self) -> None:
         """After ``silence`` those that a commit waits for are late (R18); never this replica itself, nor those of an old view."""
