@@ -75,6 +75,9 @@ class Confirm(Request, frozen=True, tag="confirm"):
         return (("confirm", self.account),)
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+        account = chat.accounts[self.account]
+        if account.listed is None or account.is_renamed:  # others committed it for somebody else meanwhile
+            raise errors.NameTaken("that name was taken just now; choose another")
         return model.Confirmed(*stamp(), self.account)
 
 

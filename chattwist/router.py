@@ -184,7 +184,14 @@ class Router:
                 return done(result)
 
             def confirmed(answer: object) -> None:
-                done(result if isinstance(answer, Committed) else errors.OutcomeUnknown(HALF_REGISTERED))
+                known = isinstance(answer, errors.NameTaken)
+                done(
+                    result
+                    if isinstance(answer, Committed)
+                    else answer
+                    if known
+                    else errors.OutcomeUnknown(HALF_REGISTERED)
+                )
 
             self._begin(Confirm(result.operation.id), "", confirmed, self._rank, HERE)
 

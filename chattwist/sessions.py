@@ -40,6 +40,8 @@ class Sessions:
                     self._router.leave(account.id, wish.session)
                     return done(error)
             done(result)
+            if isinstance(result, Login) and self._roster.get(account.id) != result:  # it was granted in an older view
+                self._ask_again(result)
 
         self._router.enter(wish, entered)
 

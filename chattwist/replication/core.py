@@ -170,7 +170,7 @@ class Core:
         peer.beat, peer.told = beat, self.own.now
         self.own.highest = max(self.own.highest, beat.promised[0])
         mine = self.own.state.view
-        if beat.view is not None and mine is not None and beat.view.epoch > mine.epoch:
+        if beat.view is not None and mine is not None and beat.view.is_newer(mine):
             self.own.incomplete()  # others went on without this replica
         self._follow_no_more(rank, beat.view)
 
@@ -179,7 +179,7 @@ class Core:
         view = self.own.view
         if view is None or theirs is None or view.primary == self.own.rank:
             return
-        if rank in view.members and theirs.epoch > view.epoch:
+        if rank in view.members and theirs.is_newer(view):
             self.own.leave()
 
     def _refused(self, rank: int, message: messages.Refusal) -> None:

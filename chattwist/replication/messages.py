@@ -25,6 +25,10 @@ class View(msgspec.Struct, frozen=True):
         """The rank of the one that orders the operations."""
         return self.epoch[1]
 
+    def is_newer(self, other: "View") -> bool:
+        """Whether it came after the other; of one epoch are two views only if a disk was lost, and then each is to be left."""
+        return self.epoch > other.epoch or (self.epoch == other.epoch and self != other)
+
 
 class State(msgspec.Struct, frozen=True):
     """What a replica keeps on disk besides operations: the epoch that it promised, and the view that it was in last.

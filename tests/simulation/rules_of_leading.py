@@ -87,7 +87,7 @@ def one_way() -> Iterator[None]:
 @contextmanager
 def nobody_waited_for() -> Iterator[None]:
     """R16: whoever is alone after a start leads."""
-    with patch("chattwist.replication.change.holds_all", lambda known: True):
+    with patch("chattwist.replication.election.holds_all", lambda known: True):
         yield
 
 
