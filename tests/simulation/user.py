@@ -44,6 +44,11 @@ class User(Terminal):
             return True
         return not self.pending
 
+    def finish(self) -> None:
+        """Do no more than what is left; and be patient: who tried wrong passwords waits for seconds."""
+        self.finishing = True
+        self.patience = max(self.patience, 12.0)
+
     # -- talking
 
     def _connect(self, rank: int) -> Generator[tuple[str, float], None, bool]:

@@ -96,7 +96,7 @@ class World:
             self.disturbed("healed")
             faults.heal()
             for user in self.users:
-                user.finishing = True
+                user.finish()
             if self._settle():
                 self._stay_quiet()
                 self._come_to_rest()
