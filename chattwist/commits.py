@@ -186,7 +186,7 @@ class Commits:
                 "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
             )
         return errors.OutcomeUnknown(
-            "the disk failed: it may or may not be recorded; connect again soon, repeat it with its retry key or look it up"
+            "this replica failed: it may or may not be recorded; connect again soon, repeat it with its retry key or look it up"
         )
 
     def _finish(self, answers: list[Answer]) -> None:

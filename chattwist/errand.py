@@ -9,6 +9,11 @@ from chattwist.protocol.backend import Committed, Done
 from chattwist.replication.messages import NEVER, AnyMessage, Enter, Epoch
 from chattwist.requests import AnyRequest, Confirm, MarkRead, Tag
 
+HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, or REGISTER it again"
+OVER = "this login is over, nothing was done; LOGIN again"
+NONE = "no primary can commit it now, nothing was recorded; try again soon"
+UNKNOWN = "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
+
 
 class Outside(Protocol):
     """What surrounds the router."""
@@ -27,6 +32,9 @@ class Outside(Protocol):
 
     def is_here(self, account: str, session: str) -> bool:
         """Whether it is the account's session on this replica."""
+
+    def log_bug(self) -> None:
+        """Log the exception being handled, which is a bug."""
 
     def over(self, account: str, session: str) -> None:
         """The primary says that this session is over."""

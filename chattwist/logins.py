@@ -18,6 +18,8 @@ from chattwist.protocol.backend import Committed, Done
 from chattwist.protocol.session import Session
 from chattwist.requests import AnyRequest, ChangePassword, Register, Unregister, check_name_is_free, registered_before
 
+SOON = 0.05  # seconds until it is looked again whether this replica is up to date
+
 
 class Logins:
     """Each method ends in ``done(result)``, called once with its result or an errors.ChatError."""
@@ -33,15 +35,15 @@ class Logins:
         enter: Callable[[Account, str, bool, Session, Done], None],
         threads: PasswordThreads,
         cost: int,
-        knows: Callable[[], bool],
+        outlook: Callable[[], bool | None],
     ) -> None:
         """``now`` gives microseconds since 1970; ``cost`` is bcrypt's.
 
         ``submit(request, done)`` has a request committed; ``enter(account, hash, takeover, session, done)`` has the session
-        logged in whose password was found to fit the hash, and gives None. ``knows()``: this replica has all accounts.
+        logged in whose password was found to fit the hash, and gives None. ``outlook()``: see Router.
         """
         self._reactor, self._now, self._chat, self._submit, self._enter = reactor, now, chat, submit, enter
-        self._threads, self._cost, self._knows = threads, cost, knows
+        self._threads, self._cost, self._outlook = threads, cost, outlook
         self._attempts = Attempts()
 
     def register(self, session: Session, name: str, password: str, key: str, done: Done) -> None:
@@ -93,18 +95,20 @@ class Logins:
             raise errors.NameTaken(f"the name {name} is taken; choose another") from None
 
     async def _login(self, session: Session, name: str, password: str, takeover: bool) -> Account:
+        await self._current()
         accounts = [self._chat.accounts[account] for account in self._chat.names.claimants(name)]
-        try:
-            account, hashed = await self._verified(accounts, name, password, session.address)
-        except errors.WrongPassword:
-            if self._knows():
-                raise
-            raise errors.NoPrimary(
-                "this replica is not up to date and cannot tell; try again soon, or another"
-            ) from None
+        account, hashed = await self._verified(accounts, name, password, session.address)
         return await self._entered(account, hashed, takeover, session)
 
+    async def _current(self) -> None:
+        """Wait until this replica has all accounts and passwords, or it is clear that it will not have them soon."""
+        while (outlook := self._outlook()) is None:
+            await deferLater(self._reactor, SOON)
+        if not outlook:
+            raise errors.NoPrimary("no primary can be reached now; try again soon, or connect to another replica")
+
     async def _change_password(self, account: Account, address: str, old: str, new: str, key: str) -> Committed:
+        await self._current()
         _, hashed = await self._verified([account], account.name, old, address, "wrong password; the old one stays")
         renewed = await self._threads.run(hash_password, new, self._cost)
         return await self._committed(ChangePassword(account.id, hashed, renewed, key=key))

@@ -37,19 +37,9 @@ class Replica:
     log = Logger()
 
     def __init__(
-        self,
-        cluster: Cluster,
-        address: Address,
-        chat: Chat,
-        log: Log,
-        state: State,
-        writer: Writer,
-        threads: PasswordThreads,
-        reactor: Any,
-        failed: Callable[[BaseException], None],
-        origin: Callable[[], str],
-        now: Callable[[], int],
-    ) -> None:
+        self, cluster: Cluster, address: Address, chat: Chat, log: Log, state: State, writer: Writer, threads: PasswordThreads,
+        reactor: Any, failed: Callable[[BaseException], None], origin: Callable[[], str], now: Callable[[], int],
+    ) -> None:  # fmt: skip
         """``chat``, ``log`` and ``state`` hold what ``writer`` wrote; ``origin`` draws one; ``now``: microseconds since 1970."""
         self.chat = chat
         self.name = str(address.port)
@@ -77,9 +67,8 @@ class Replica:
         )
         self._delivery = Delivery(chat, log, self._online, self._roster, lambda work: reactor.callLater(0, work))
         self._seconds = lambda: float(reactor.seconds())
-        self._alone_since: float | None = (
-            reactor.seconds()
-        )  # since when this replica is in no view; None once that is told
+        # since when this replica is in no view; None once that is told
+        self._alone_since: float | None = reactor.seconds()
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         logins = Logins(
@@ -90,7 +79,7 @@ class Replica:
             self._sessions.enter,
             threads,
             cluster.limits.bcrypt_cost,
-            self._is_current,
+            self._router.outlook,
         )
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
@@ -161,9 +150,6 @@ class Replica:
     def _submit(self, request: AnyRequest, done: Done) -> None:
         session = self._online.id(request.account) if isinstance(request, OwnAccount) else ""
         self._router.submit(request, session, done)
-
-    def _is_current(self) -> bool:
-        return self._router.view is not None or self.core.relay() is not None
 
     def _clock(self) -> int:
         return self.core.clamped(self._now())
@@ -279,9 +265,7 @@ class Replica:
 
     def _disk_failed(self, failure: BaseException) -> None:
         try:
-            self.refuse(
-                errors.NoSpace("not recorded: this replica's disk failed and it is stopping; connect again soon")
-            )
+            self.refuse(errors.NoSpace("not recorded: this replica failed and it is stopping; connect again soon"))
         finally:
             self._failed(failure)
 

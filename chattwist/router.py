@@ -7,7 +7,7 @@ import msgspec
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.errand import Errand, Outside
+from chattwist.errand import HALF_REGISTERED, NONE, OVER, UNKNOWN, Errand, Outside
 from chattwist.grants import Grants
 from chattwist.protocol.backend import Committed, Done
 from chattwist.replication import messages
@@ -18,8 +18,6 @@ from chattwist.requests import HERE, AnyRequest, Confirm, MarkRead, OwnAccount, 
 if TYPE_CHECKING:
     from chattwist.commits import Commits, Waiting
 
-HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, or REGISTER it again"
-OVER = "this login is over, nothing was done; LOGIN again"
 LONGEST_ANSWER = 3  # times ``timings.patience``: how long a primary that is there may take
 
 
@@ -69,10 +67,8 @@ class Router:
         """A session of this replica is over."""
         if self._role == "primary":
             self._grants.left(account, session)
-        elif self.view is not None:
-            self._outside.send(self.view.primary, messages.Leave(account, session))
-        elif (relay := self._relay()) is not None:
-            self._outside.send(relay, messages.Leave(account, session))
+        elif (rank := self.view.primary if self.view is not None else self._relay()) is not None:
+            self._outside.send(rank, messages.Leave(account, session))
 
     def refuse(self, error: errors.ChatError) -> None:
         """Take on nothing any more."""
@@ -80,6 +76,8 @@ class Router:
         held, self._held = self._held, []
         for errand in held:
             self._route(errand)
+        for number, errand in list(self._sent.items()):
+            self._settle(number, self._unknown(errand))
 
     def when_settled(self, done: Callable[[], None]) -> None:
         """Call ``done`` once all errands are done; at once if there are none. Ask once."""
@@ -95,7 +93,10 @@ class Router:
     def _begin(self, what: AnyRequest | Enter, session: str, done: Done, home: int, tag: Tag) -> None:
         def counted(result: object) -> None:
             self._open -= 1
-            done(result)
+            try:
+                done(result)
+            except Exception:  # the others that wait must not wait for ever
+                self._outside.log_bug()
             self._check_settled()
 
         self._open += 1
@@ -115,6 +116,16 @@ class Router:
         else:
             self._hold(errand)
 
+    def outlook(self) -> bool | None:
+        """Whether this replica has all that is committed: None where it may have it soon."""
+        if self._role or self._relay() is not None:
+            return True
+        return None if self._seconds() - self._since < self._timings.patience else False
+
+    def no_primary(self) -> errors.ChatError:
+        """Why nothing can be committed here."""
+        return self._outside.unfit() or errors.NoPrimary(NONE)
+
     def _is_orphan(self, errand: Errand) -> bool:
         """Whether its session ended while it waited here: it may be another's by now (R21)."""
         what = errand.what
@@ -129,14 +140,9 @@ class Router:
 
     def _hold(self, errand: Errand) -> None:
         if self._seconds() - self._since >= self._timings.patience:
-            errand.done(self._no_primary())
+            errand.done(self.no_primary())
         else:
             self._held.append(errand)
-
-    def _no_primary(self) -> errors.ChatError:
-        return self._outside.unfit() or errors.NoPrimary(
-            "no primary can commit it now, nothing was recorded; try again soon"
-        )
 
     # -- leading
 
@@ -323,10 +329,8 @@ class Router:
 
     def _unknown(self, errand: Errand) -> errors.ChatError:
         if isinstance(errand.what, Enter):
-            return self._no_primary()
-        return errors.OutcomeUnknown(
-            "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
-        )
+            return self.no_primary()
+        return errors.OutcomeUnknown(UNKNOWN)
 
     def tick(self) -> None:
         """Answer what has waited for long enough."""
@@ -334,7 +338,7 @@ class Router:
         held, self._held = self._held, []
         for errand in held:
             if now >= errand.until:
-                errand.done(self._no_primary())
+                errand.done(self.no_primary())
             else:
                 self._route(errand)
         for number, errand in list(self._sent.items()):

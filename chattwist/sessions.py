@@ -73,6 +73,8 @@ class Sessions:
         """The primary tells who came and went."""
         for login in message.entered:
             self._roster.enter(login)
+            if self._online.id(login.account) not in ("", login.session):
+                self._online.end(login.account, ELSEWHERE)
         for account in message.left:
             self._roster.leave(account)
 
@@ -91,7 +93,7 @@ class Sessions:
         account = self._chat.accounts[login.account]
 
         def answered(result: Login | errors.ChatError) -> None:
-            if isinstance(result, errors.LoggedInElsewhere):
+            if isinstance(result, errors.LoggedInElsewhere | errors.WrongPassword):
                 self.over(account.id, login.session)
             elif isinstance(result, Login) and not self.is_here(account.id, login.session):  # it ended meanwhile
                 self._router.leave(account.id, login.session)

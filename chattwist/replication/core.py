@@ -52,31 +52,8 @@ class Core:
         self._stand_again = now  # not before: a change has just come to nothing
         self._asked_to_lead = now
         self._renew = False  # the view, so that all members have what one of them caught up with
-        self._events: dict[type, Callable[[Any], None]] = {
-            steps.Tick: lambda event: None,
-            steps.Connected: self._connected,
-            steps.Lost: lambda event: self.contact.lost(event.rank),
-            steps.Refused: lambda event: self.contact.is_refused(event.rank),
-            steps.Received: self._received,
-            steps.Written: lambda event: self.own.written(event.full),
-            steps.Commit: lambda event: self.rounds.begin(event.operations, event.tags),
-        }
-        self._messages: dict[type, Callable[[int, Any], None]] = {
-            messages.Heartbeat: self._heartbeat,
-            messages.Prepare: self.changes.prepare,
-            messages.Promise: self.changes.promised,
-            messages.Refusal: self._refused,
-            messages.Pull: self.catchup.asked,
-            messages.Pulled: self.catchup.took,
-            messages.Fill: self.entry.fill,
-            messages.Install: self.entry.install,
-            messages.Installed: self.changes.installed,
-            messages.Serving: self.entry.serving,
-            messages.Append: self.rounds.append,
-            messages.Ack: self.rounds.acked,
-            messages.Unfit: self._unfit,
-            messages.TakeOver: self._take_over,
-        }
+        self._events = self._table_of_events()
+        self._messages = self._table_of_messages()
 
     def step(self, event: steps.Event, now: float) -> list[steps.Effect]:
         """Take one event; what is to be done, in this order."""
@@ -95,6 +72,35 @@ class Core:
         self._say_how_it_is()
         effects, self.own.effects = self.own.effects, []
         return effects
+
+    def _table_of_events(self) -> dict[type, Callable[[Any], None]]:
+        return {
+            steps.Tick: lambda event: None,
+            steps.Connected: self._connected,
+            steps.Lost: lambda event: self.contact.lost(event.rank),
+            steps.Refused: lambda event: self.contact.is_refused(event.rank),
+            steps.Received: self._received,
+            steps.Written: lambda event: self.own.written(event.full),
+            steps.Commit: lambda event: self.rounds.begin(event.operations, event.tags),
+        }
+
+    def _table_of_messages(self) -> dict[type, Callable[[int, Any], None]]:
+        return {
+            messages.Heartbeat: self._heartbeat,
+            messages.Prepare: self.changes.prepare,
+            messages.Promise: self.changes.promised,
+            messages.Refusal: self._refused,
+            messages.Pull: self.catchup.asked,
+            messages.Pulled: self.catchup.took,
+            messages.Fill: self.entry.fill,
+            messages.Install: self.entry.install,
+            messages.Installed: self.changes.installed,
+            messages.Serving: self.entry.serving,
+            messages.Append: self.rounds.append,
+            messages.Ack: self.rounds.acked,
+            messages.Unfit: self._unfit,
+            messages.TakeOver: self._take_over,
+        }
 
     # -- for the shell to ask
 

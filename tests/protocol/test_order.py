@@ -44,6 +44,7 @@ class OrderTests(SynchronousTestCase):
             data, turn = data[size:], turn + 1
         world.journal.held = False
         world.clock.advance(60)
+        world.pass_time(0.3)
         world.run()
         self.check(ann.received().decode().splitlines(), len(commands))
 
