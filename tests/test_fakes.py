@@ -15,8 +15,8 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from chattwist import model
-from chattwist.commits import Journal
 from chattwist.errors import DiskFull
+from chattwist.member import Writer as AnyWriter
 from chattwist.passwords import PasswordThreads
 from chattwist.store.disk import Disk
 from chattwist.store.store import Store
@@ -26,10 +26,10 @@ from tests.wire import MemoryJournal, MemoryTransport, NoThreads
 MESSAGES = [model.Sent(f"m-{n}", n, "a-1", "a-1", "hi") for n in range(1, 5)]
 
 
-class JournalContract:
-    """What Commits may rely on; ``make`` gives a journal, ``settle`` lets it work, ``break_it`` lets its disk be full."""
+class WriterContract:
+    """What a Member may rely on; ``make`` gives a journal, ``settle`` lets it work, ``break_it`` lets its disk be full."""
 
-    make: Callable[[], Journal]
+    make: Callable[[], AnyWriter]
     settle: Callable[[], Coroutine[Any, Any, None]]
     break_it: Callable[[], None]
     assertEqual: Callable[..., None]
@@ -41,8 +41,9 @@ class JournalContract:
         self.assertEqual(told, [])
         await self.settle()
         journal.commit(MESSAGES[1:], lambda failure: told.append((2, failure)))
+        journal.save(b'{"view":3}', lambda failure: told.append((3, failure)))
         await self.settle()
-        self.assertEqual(told, [(1, None), (2, None)])
+        self.assertEqual(told, [(1, None), (2, None), (3, None)])
 
     async def test_a_full_disk(self) -> None:
         """DiskFull is handed over, not raised."""
@@ -53,13 +54,13 @@ class JournalContract:
         self.assertEqual([type(failure) for failure in told], [DiskFull])
 
 
-class MemoryJournalTests(JournalContract, TestCase):
+class MemoryJournalTests(WriterContract, TestCase):
     """The fake."""
 
     def setUp(self) -> None:
         self.journal = MemoryJournal()
 
-    def make(self) -> Journal:
+    def make(self) -> AnyWriter:
         return self.journal
 
     async def settle(self) -> None:
@@ -70,7 +71,7 @@ class MemoryJournalTests(JournalContract, TestCase):
         self.journal.failure = DiskFull("full")
 
 
-class WriterTests(JournalContract, TestCase):
+class WriterTests(WriterContract, TestCase):
     """The real one."""
 
     def setUp(self) -> None:
@@ -82,7 +83,7 @@ class WriterTests(JournalContract, TestCase):
         self.writer.start()
         self.addCleanup(self.writer.stop)
 
-    def make(self) -> Journal:
+    def make(self) -> AnyWriter:
         return self.writer
 
     async def settle(self) -> None:

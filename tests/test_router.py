@@ -105,12 +105,16 @@ class FakeOutside:
         self.sent: list[tuple[int, AnyMessage]] = []
         self.relays: int | None = None
         self.error: errors.ChatError | None = None
+        self.bugs = 0
         self.here = True
         self.ended: list[str] = []
 
     def send(self, rank: int, message: AnyMessage) -> None:
         """See Outside."""
         self.sent.append((rank, message))
+
+    def log_bug(self) -> None:
+        self.bugs += 1
 
     def relay(self) -> int | None:
         """See Outside."""
