@@ -23,7 +23,7 @@ from chattwist.replica import Replica
 from chattwist.replication.channel import Channel
 from chattwist.replication.keys import make_or_load
 from chattwist.replication.log import Log
-from chattwist.replication.messages import State
+from chattwist.replication.messages import NEVER, State, View
 from chattwist.store.disk import Disk
 from chattwist.store.history import Damage
 from chattwist.store.store import Store
@@ -77,7 +77,8 @@ class ReplicaService(Service):
     def _load(self) -> tuple[Store, Chat, Log, State]:
         store = Store.open(Disk(self._directory), salvage=self._salvage)
         try:
-            return (store, *load(store), state_of(store.state()))
+            chat, log = load(store)
+            return store, chat, log, self._state(store, log)
         except Damage as damage:
             if len(self._cluster.replicas) == 1:
                 raise
@@ -88,10 +89,17 @@ class ReplicaService(Service):
         """Keep what is whole; what was lost comes from others, without which this replica does not go on at once (R10, R16)."""
         self.log.error("{damage}; what is whole is kept, the rest comes from the other replicas", damage=damage.what)
         store = Store.open(Disk(self._directory), salvage=True)
-        loaded = load(store)
-        state = msgspec.structs.replace(state_of(store.state()), damaged=True)
+        chat, log = load(store)
+        state = msgspec.structs.replace(self._state(store, log), damaged=True)
         store.save_state(msgspec.json.encode(state))
-        return (store, *loaded, state)
+        return store, chat, log, state
+
+    def _state(self, store: Store, log: Log) -> State:
+        """What was saved; where that is gone and operations are there, the others may have gone on without this replica."""
+        state = state_of(store.state())
+        if state.view is None and log.vector:
+            return State(view=View(NEVER, tuple(range(len(self._cluster.replicas)))))
+        return state
 
     def _open_channel(self) -> Channel | NoChannel:
         if len(self._cluster.replicas) == 1:

@@ -108,6 +108,11 @@ class Contact:
         """Whether one that can be reached hears a live primary (R14)."""
         return any(peer.beat is not None and peer.beat.primary not in (-1, self._mine) for peer in self.two_way())
 
+    def others_hear(self, rank: int) -> bool:
+        """Whether one that can be reached hears that replica, serving or not."""
+        peers = self.two_way()
+        return any(peer.beat is not None and any(heard == rank for heard, _ in peer.beat.hears) for peer in peers)
+
     def has_listened(self) -> bool:
         """Whether there was time to hear all others, since the start or the last pause: electing oneself needs silence (R15)."""
         met = all(peer.refused != NOT_YET or self.is_two_way(rank) for rank, peer in self.peers.items())

@@ -246,7 +246,15 @@ class Core:
             return False
         lower = [p for p in self.contact.two_way() if p.rank < self.own.rank and p.beat is not None and p.beat.fit]
         waited = self.own.now - self._leaderless > 2 * self._timings.silence
+        if self._is_cut_off_only() and not waited:
+            return False
         return (not lower or waited) and self._election.may_stand()
+
+    def _is_cut_off_only(self) -> bool:
+        """Whether others hear the last primary, which is then just changing its view, most likely without this replica (R14)."""
+        view = self.own.state.view
+        lost = view is not None and view.primary in self.contact.peers and not self.contact.is_alive(view.primary)
+        return lost and view is not None and self.contact.others_hear(view.primary)
 
     def _keep_members(self) -> None:
         view = self.own.view
