@@ -14,6 +14,7 @@ from chattwist.replication.catchup import Catchup
 from chattwist.replication.contact import Contact
 from chattwist.replication.election import Election, is_majority
 from chattwist.replication.entry import Entry
+from chattwist.replication.log import split
 from chattwist.replication.messages import (
     Epoch,
     Fill,
@@ -216,8 +217,8 @@ class Changes:
             if len(batches) > MOST_FILLED:
                 return False
             for operation in operations:
-                origin, _, number = operation.id.rpartition("-")
-                vector[origin] = int(number)
+                origin, number = split(operation.id)
+                vector[origin] = number
         for operations in batches:
             self._own.send(rank, Fill(promise.epoch, operations))
         return True
