@@ -63,7 +63,7 @@ class Replica(Server):
             with open(os.path.join(self.folder, "earlier-stderr"), "a") as file:
                 file.write(self.errors())
         super().launch(*options, environment=environment, limit=limit)
-        if self.is_full and self.is_ready():  # the pid file is written before that, and mostly on another disk
+        if self.is_full:
             self._limit_files()
 
     def kill(self) -> None:
@@ -98,7 +98,7 @@ class Replica(Server):
         self._limit_files()
 
     def _limit_files(self) -> None:
-        if self.is_up:
+        if self.is_up and self.is_ready():  # the pid file is written before that, and mostly on another disk
             resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0 if self.is_full else UNLIMITED, UNLIMITED))
 
     def wipe(self) -> None:

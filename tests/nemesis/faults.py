@@ -170,7 +170,7 @@ class Nemesis:
 
     def fill(self) -> str:
         """A disk is full."""
-        number = self._pick([n for n in NUMBERS if not self._cluster[n].is_full])
+        number = self._pick([n for n in self._cluster.acting if not self._cluster[n].is_full])
         if number is None:
             return ""
         self._cluster[number].fill_disk()
