@@ -7,12 +7,11 @@ seconds on a monotonic clock, and effects are to be carried out in their order.
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from chattwist.cluster import Timings
 from chattwist.replication import messages, steps
+from chattwist.replication.beats import Beats
 from chattwist.replication.catchup import Catchup
-from chattwist.replication.change import Changes, Merge
+from chattwist.replication.change import Change, Changes, Merge
 from chattwist.replication.contact import Contact, Peer
 from chattwist.replication.election import Election
 from chattwist.replication.entry import Entry, GiveLogins
@@ -43,10 +42,9 @@ class Core:
         )
         self.rounds = Rounds(self.own, timings.patience)
         self.heartbeat = timings.heartbeat
-        self._timings, self._wall = timings, wall
+        self._beats = Beats(self.own, self.contact, timings, wall)
+        self._timings = timings
         self._role = steps.Role("", None)
-        self._beat: Heartbeat | None = None
-        self._beat_at = now
         self._running = False
         self._leaderless = now  # since when nobody serves
         self._stand_again = now  # not before: a change has just come to nothing
@@ -61,17 +59,32 @@ class Core:
         if isinstance(event, steps.Received) and type(event.message) not in self._messages and not self.own.effects:
             self.contact.heard(event.rank)  # most messages are such, and change nothing else here
             return [steps.Deliver(event.rank, event.message)]
-        stood = self.changes.change
+        stood, routine = self.changes.change, self._is_routine(event)
         self._events[type(event)](event)
+        if not routine:
+            self._think(stood)
+        effects, self.own.effects = self.own.effects, []
+        return effects
+
+    def _is_routine(self, event: steps.Event) -> bool:
+        """Whether it is a part of a commit and nothing else: what time brings about, the next tick sees soon enough."""
+        if not self.own.serving or self.own.view is None or self.own.effects or self.changes.change is not None:
+            return False
+        if isinstance(event, steps.Received):
+            return isinstance(event.message, messages.Append | messages.Ack)
+        return isinstance(event, steps.Commit) or (
+            isinstance(event, steps.Written) and not event.full and self.own.writes_round
+        )
+
+    def _think(self, stood: Change | None) -> None:
+        """See what follows, of the event or of the time that passed; ``stood`` is the change before the event."""
         self.changes.advance()
         if stood is not None and self.changes.change is None and not self.own.leads:
-            self._stand_again = now + self._timings.heartbeat / TICKS * (1 + self.own.rank)
+            self._stand_again = self.own.now + self._timings.heartbeat / TICKS * (1 + self.own.rank)
         self._consider()
         self._show_role()
         self._end_round()
-        self._say_how_it_is()
-        effects, self.own.effects = self.own.effects, []
-        return effects
+        self._beats.beat()
 
     def _table_of_events(self) -> dict[type, Callable[[Any], None]]:
         return {
@@ -158,7 +171,7 @@ class Core:
 
     def _connected(self, event: steps.Connected) -> None:
         self.contact.connected(event.rank)
-        self.own.send(event.rank, self._with_clock(self._present()))
+        self._beats.greet(event.rank)
         view = self.own.view
         if view is not None and view.primary == event.rank:
             self.rounds.acknowledge_again()
@@ -302,40 +315,6 @@ class Core:
             shares = view is not None and self.own.serving and peer.rank in view.members
             if peer.up and not shares and not peer.pulled:
                 self.catchup.pull(peer.rank)
-
-    # -- telling
-
-    def _present(self) -> Heartbeat:
-        own = self.own
-        primary = own.rank if own.leads else self.contact.primary()
-        hears = tuple((peer.rank, peer.beat.sent if peer.beat else -1.0) for peer in self.contact.alive())
-        fit = own.fit(self._timings.silence)
-        return Heartbeat(
-            own.state.view, own.current, -1 if primary is None else primary, hears, fit, own.promised, 0, 0.0
-        )
-
-    def _say_how_it_is(self) -> None:
-        """Send a heartbeat, when it is time for one or there is something new in it."""
-        due = self.own.now - self._beat_at >= self._timings.heartbeat
-        present = self._present()
-        gist = msgspec.structs.replace(present, hears=tuple((rank, 0.0) for rank, _ in present.hears))
-        if not due and gist == self._beat:
-            return
-        if due:
-            self._beat_at = self.own.now
-            for peer in self.contact.peers.values():  # what was caught up with may have gone on since
-                peer.pulled = peer.pulled and self._shares(peer.rank)
-        self._beat = gist
-        beat = self._with_clock(present)
-        for peer in self.contact.peers.values():
-            if peer.up:
-                self.own.send(peer.rank, beat)
-
-    def _with_clock(self, beat: Heartbeat) -> Heartbeat:
-        return msgspec.structs.replace(beat, wall=self._wall(), sent=self.own.now)
-
-    def _shares(self, rank: int) -> bool:
-        return self.own.view is not None and rank in self.own.view.members
 
     def _show_role(self) -> None:
         view = self.own.view

@@ -69,6 +69,11 @@ class Own:
         stuck = self._writing_since is not None and self.now - self._writing_since > patience
         return self.now >= self.full_until and not stuck
 
+    @property
+    def writes_round(self) -> bool:
+        """Whether what is on its way to the disk is a commit of the view, and not what is caught up with."""
+        return bool(self._writes and self._writes[0].tags)
+
     def leave(self) -> None:
         """In no view from now on, and not complete either (R13, R16)."""
         self.installed = None
