@@ -1,0 +1,211 @@
+"""What all benchmarks share: three real replicas, the load generator, whose share of the processor it was, and the output.
+
+The load generator is load.c, for Python would be the slowest part; it is compiled when a benchmark starts.
+"""
+
+import argparse
+import atexit
+import functools
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import attrs
+
+from tests.endtoend.harness import PASSWORD
+from tests.nemesis.cluster import NUMBERS, Cluster
+
+TEXT = 100  # bytes of a message
+TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@functools.cache
+def generator() -> str:
+    """The path of the load generator, compiled for this process; SystemExit where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise SystemExit("the load generator needs a C compiler; on Debian or Ubuntu: apt-get install gcc libc6-dev")
+    folder = tempfile.mkdtemp(prefix="chattwist-load-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = os.path.join(folder, "load")
+    subprocess.run([compiler, "-O2", "-o", program, os.path.join(os.path.dirname(__file__), "load.c")], check=True)
+    return program
+
+
+def ticks(pid: int) -> int:
+    """Processor time of a process and of its children that ended."""
+    with open(f"/proc/{pid}/stat") as file:
+        return sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
+
+
+def busy() -> int:
+    """Processor time of the whole machine, stolen time included, idle time not."""
+    with open("/proc/stat") as file:
+        user, nice, system, _idle, _waiting, *others = map(int, file.readline().split()[1:9])
+    return user + nice + system + sum(others)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has."""
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * PAGE
+
+
+class Meter:
+    """Who uses the processor, from now on."""
+
+    def __init__(self, servers: Sequence[int], load: int) -> None:
+        """``servers`` and ``load`` are process ids."""
+        self._pids = [*servers, load]
+        self._begun = time.monotonic()
+        self._before = self._look()
+
+    def _look(self) -> list[int]:
+        return [*map(ticks, self._pids), busy()]
+
+    def read(self) -> str:
+        """Shares of one core: each server's, the load generator's, all else's; and the machine's load average."""
+        scale = 100 / TICKS / (time.monotonic() - self._begun)
+        *servers, load, all_of_it = ((b - a) * scale for a, b in zip(self._before, self._look(), strict=True))
+        shares = "+".join(f"{share:.0f}" for share in servers)
+        rest = max(0.0, all_of_it - sum(servers) - load)
+        return f"cpu {shares}% load {load:.0f}% others {rest:.0f}%, load average {os.getloadavg()[0]:.1f}"
+
+
+@attrs.frozen
+class Figures:
+    """What came of a run; latencies in milliseconds."""
+
+    rate: float  # a second
+    p50: float
+    p99: float
+    max: float = 0.0
+    count: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    cpu: str = ""  # what Meter.read says
+
+    def __str__(self) -> str:
+        refused = f" {self.refused} refused," if self.refused else ""
+        return f"{self.rate:8,.0f}/s p50 {self.p50:7.3f} ms p99 {self.p99:8.3f} ms,{refused} {self.cpu}"
+
+
+class Load:
+    """A run of the load generator; begins at once."""
+
+    def __init__(self, cluster: "Replicas", clients: int, *options: str, numbers: Sequence[int] = (1,)) -> None:
+        """``options`` are those of load.c; clients are spread over the replicas with these ``numbers``."""
+        ports = ",".join(str(cluster[number].port) for number in numbers)
+        command = [generator(), "-p", ports, "-n", str(clients), "-P", PASSWORD, "-s", str(TEXT), *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._cluster = cluster
+        self._meter: Meter | None = None
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"the load generator ended with status {self.process.wait()}")
+        return line
+
+    def begin(self) -> "Load":
+        """Wait until the measurement begins."""
+        while self._line() != "begin\n":
+            pass
+        self._meter = Meter(self._cluster.pids, self.process.pid)
+        return self
+
+    def stop(self) -> Figures:
+        """End a run that has no end of its own; what came of it."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.result()
+
+    def result(self) -> Figures:
+        """Wait for the end; what came of it."""
+        if self._meter is None:
+            self.begin()
+        assert self._meter is not None
+        told, cpu = json.loads(self._line()), self._meter.read()
+        self.process.wait()
+        names = [field.name for field in attrs.fields(Figures) if field.name in told]
+        return Figures(**{name: told[name] for name in names}, cpu=cpu)
+
+
+class Replicas(Cluster):
+    """Three replicas on this machine."""
+
+    def __init__(
+        self,
+        folder: str,
+        timings: Mapping[str, float] | None = None,
+        limits: Mapping[str, int] | None = None,
+        journal_size: int = 0,
+    ) -> None:
+        """``timings`` and ``limits`` are the cluster file's; hashing is cheap, and mailboxes are large."""
+        super().__init__(folder, timings=timings, has_network=False, journal_size=journal_size)
+        for replica in self.replicas.values():
+            path = os.path.join(replica.folder, "cluster.json")
+            with open(path) as file:
+                content = json.load(file)
+            content["limits"] |= {"mailbox": 10**9, **(limits or {})}
+            with open(path, "w") as file:
+                json.dump(content, file)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run."""
+        return [self[number].pid for number in self.up]
+
+    def begin(self) -> "Replicas":
+        """Start all, and wait until they agree."""
+        self.start()
+        self.wait_quiet()
+        return self
+
+
+@contextmanager
+def replicas(
+    timings: Mapping[str, float] | None = None, limits: Mapping[str, int] | None = None, journal_size: int = 0
+) -> Iterator[Replicas]:
+    """Three replicas in a folder that is removed in the end; none of them started."""
+    with tempfile.TemporaryDirectory(prefix="chattwist-") as folder:
+        cluster = Replicas(folder, timings, limits, journal_size)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def more_descriptors() -> int:
+    """Let this process and those it starts open as many files as they may; how many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+def say(text: str) -> None:
+    """Print it at once."""
+    print(text, flush=True)
+
+
+def headline(name: str) -> None:
+    """Say what begins, and on what machine."""
+    say(f"== {name}: {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}")
+
+
+def run(name: str, main: Callable[[argparse.Namespace], None], arguments: Sequence[str] | None = None) -> None:
+    """Run one benchmark, with the arguments of the command line unless told."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.benchmarks.{name}")
+    parser.add_argument("--short", action="store_true", help="only whether it works; the figures mean nothing")
+    parser.add_argument("--rounds", type=int, default=0, help="how often each is measured")
+    headline(name)
+    main(parser.parse_args(arguments))
