@@ -25,18 +25,23 @@ CHUNK = 65536  # bytes that are carried at once
 LOOK = 0.02  # seconds between two looks at who listens
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
 Direction = tuple[int, int]  # from, to
+given_ports: set[int] = set()  # here, until now
 
 
 def steady_ports(count: int) -> list[int]:
-    """So many free ports that the system never gives to outgoing connections: they stay free while nobody listens."""
+    """So many free ports that the system never gives to outgoing connections: they stay free while nobody listens.
+
+    None is given twice, though nobody may listen on it yet.
+    """
     with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
         below = int(file.read().split()[0])
     found: set[int] = set()
     while len(found) < count:
         with socket.socket() as probe:
             port = random.randrange(max(1024, below - 20000), below)
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
+            if port not in given_ports and probe.connect_ex(("127.0.0.1", port)) != 0:
                 found.add(port)
+                given_ports.add(port)
     return sorted(found)
 
 
