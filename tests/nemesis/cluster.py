@@ -83,7 +83,8 @@ class Replica(Server):
             self.signal(signal.SIGCONT)
 
     def terminate(self) -> int:
-        """Stop it in good order; the exit status."""
+        """Stop it in good order, once it serves: before that SIGTERM just ends it. The exit status."""
+        self.is_ready()
         self.signal(signal.SIGTERM)
         return self.wait()
 
