@@ -1,44 +1,18 @@
 """From requests to committed operations: one commit at a time, and all that comes meanwhile shares the next one."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from chattwist import errors, model
+from chattwist.batch import Batch, Deciding, Waiting
 from chattwist.chat import Chat
 from chattwist.protocol.backend import Committed, Done
-from chattwist.requests import HERE, AnyRequest, Claim, Tag
+from chattwist.requests import HERE, AnyRequest, Tag
 
 MOST_OPERATIONS = 2000  # in one commit: bounds a journal record, and how long the reactor is busy with one
-
-
-@attrs.define(eq=False)
-class Waiting:
-    """A request before it is decided; None stands for a barrier.
-
-    ``session`` is the id of the session that makes it, at the replica ``home``.
-    """
-
-    request: AnyRequest | None
-    done: Done
-    session: str = ""
-    home: int = -1
-    tag: Tag = HERE
-
-
-@attrs.define(eq=False)
-class Taken:
-    """What is committed next: an operation; or none, for a barrier, or for a request of which ``known`` is the result (R6)."""
-
-    waiting: Waiting
-    operation: model.AnyOperation | None = None
-    known: model.AnyOperation | None = None
-
-
-Answer: TypeAlias = tuple[object, Done]
 
 
 class Journal(Protocol):
@@ -75,8 +49,8 @@ class Commits:
 
         ``is_settled`` tells of the id of an operation that is here whether all others have it, too.
         """
-        self._reactor, self._chat, self._stamps, self._now, self._journal = reactor, chat, stamps, now, journal
-        self._result, self._is_settled = result, is_settled
+        self._reactor, self._stamps, self._now, self._journal, self._result = reactor, stamps, now, journal, result
+        self._deciding = Deciding(chat, stamps, is_settled, lambda: self.log.failure("a request could not be decided"))
         self._waiting: list[Waiting] = []
         self._busy = False
         self._full = False  # the disk, when it was last written to
@@ -106,61 +80,26 @@ class Commits:
     def _commit(self) -> None:
         waiting, self._waiting = self._waiting[:MOST_OPERATIONS], self._waiting[MOST_OPERATIONS:]
         mark = self._stamps.mark()
-        taken: list[Taken] = []
-        answers: list[Answer] = []
-        later: list[Waiting] = []
-        claimed: set[Claim] = set()
-        self._chat.forget_keys(self._now())
-        for one in waiting:
-            claims = [] if one.request is None else list(one.request.claims())
-            if not claimed.isdisjoint(claims) or (one.request is None and later):
-                later.append(one)
-                continue
-            claimed.update(claims)
-            result = self._decide(one)
-            if isinstance(result, Taken):
-                taken.append(result)
-            else:
-                answers.append((result, one.done))
-        self._waiting[:0] = later
-        self._write(mark, taken, answers)
+        batch = self._deciding.decide(waiting, self._now())
+        self._waiting[:0] = batch.later
+        if not batch.told:
+            return self._finish(batch)
+        self._journal.commit(
+            batch.operations, batch.tags, lambda failure, replicas: self._written(batch, mark, failure, replicas)
+        )
 
-    def _decide(self, one: Waiting) -> Taken | errors.ChatError:
-        if one.request is None:
-            return Taken(one)
-        try:
-            known = one.request.done_before(self._chat, self._now())
-            if known is None:
-                return Taken(one, operation=one.request.decide(self._chat, self._stamp))
-            if self._is_settled(known.id):
-                return Taken(one, known=known)
-            return errors.OutcomeUnknown("it is recorded, and on its way to all replicas; repeat it in a moment")
-        except errors.ChatError as error:
-            return error
-        except Exception:
-            self.log.failure("a request could not be decided")
-            return errors.Internal("internal error, logged; nothing was done; other commands still work")
-
-    def _stamp(self) -> tuple[str, int]:
-        return self._stamps.next(self._now(), self._chat.latest)
-
-    def _write(self, mark: tuple[int, int], taken: list[Taken], answers: list[Answer]) -> None:
-        if not taken:
-            return self._finish(answers)
-
-        def written(failure: BaseException | None, replicas: int) -> None:
-            if failure is not None:
-                error = self._not_committed(failure, mark)
-                return self._finish([*((error, one.waiting.done) for one in taken), *answers])
-            if self._full and new:
+    def _written(self, batch: Batch, mark: tuple[int, int], failure: BaseException | None, replicas: int) -> None:
+        if failure is not None:
+            error = self._not_committed(failure, mark)
+            for done, _ in batch.told:
+                self._answer(done, error)
+        else:
+            if self._full and batch.operations:
                 self._full = False
                 self.log.info("there is room on the disk again")
-            for one in taken:
-                self._answer(one.waiting.done, self._result_of(one.operation or one.known, replicas))
-            self._finish(answers)
-
-        new = [(one.operation, one.waiting.tag) for one in taken if one.operation is not None]
-        self._journal.commit([operation for operation, _ in new], [tag for _, tag in new], written)
+            for done, operation in batch.told:
+                self._answer(done, self._result_of(operation, replicas))
+        self._finish(batch)
 
     def _result_of(self, operation: model.AnyOperation | None, replicas: int) -> object:
         try:
@@ -189,9 +128,9 @@ class Commits:
             "this replica failed: it may or may not be recorded; connect again soon, repeat it with its retry key or look it up"
         )
 
-    def _finish(self, answers: list[Answer]) -> None:
-        for result, done in answers:
-            self._answer(done, result)
+    def _finish(self, batch: Batch) -> None:
+        for done, error in batch.refused:
+            self._answer(done, error)
         self._busy = bool(self._waiting)
         if self._busy:
             self._reactor.callLater(0, self._commit)

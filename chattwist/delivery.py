@@ -21,6 +21,7 @@ class Delivery:
         """``later`` calls a function once the present turn is over."""
         self._chat, self._log, self._online, self._roster, self._later = chat, log, online, roster, later
         self.deleting: set[str] = set()
+        self._arrived: list[tuple[Session, model.Sent]] = []
 
     def take(self, operation: model.AnyOperation) -> None:
         """Merge one operation, and tell of it."""
@@ -28,7 +29,7 @@ class Delivery:
         self._chat.apply(operation)
         match operation:
             case model.Sent():
-                self._push(operation)
+                self._arrive(operation)
             case model.Unregistered():
                 self._end(operation.account)
             case model.Deleted():
@@ -37,12 +38,19 @@ class Delivery:
         for session, message_id in shown:
             session.event(f"DELETED {message_id}")
 
-    def _push(self, message: model.Sent) -> None:
-        session = self._online.sessions.get(message.recipient)
+    def _arrive(self, message: model.Sent) -> None:
         if message.id in self._chat.gone:
             self._log.forget_text(message.id)
-        elif session is not None and message.id in self._chat.messages:
-            session.push(message)
+        elif (session := self._online.sessions.get(message.recipient)) is not None:
+            self._arrived.append((session, message))
+
+    def push(self) -> None:
+        """Push what arrived since the last time, to sessions that are still there and were not shown it meanwhile."""
+        arrived, self._arrived = self._arrived, []
+        for session, message in arrived:
+            is_here = self._online.sessions.get(message.recipient) is session
+            if is_here and message.id in self._chat.messages and not session.was_shown(message.id):
+                session.push(message)
 
     def _end(self, account: str) -> None:
         self._roster.leave(account)

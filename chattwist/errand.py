@@ -1,5 +1,6 @@
 """A request, or the wish for a session, on its way to the primary, and what surrounds its router; pure."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -44,13 +45,14 @@ class Outside(Protocol):
 class Errand:
     """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
 
-    ``tag`` says who gave it to this replica, and ``until`` when it has waited for a primary for long enough. While another
-    replica has it, ``answer_by`` is until when, ``epoch`` is that view's (NEVER for a relay), and ``operation`` the id of
-    the operation that does it, once it is seen.
+    ``tell`` gets its result, by way of ``ended``. ``tag`` says who gave it to this replica, and ``until`` when it has
+    waited for a primary for long enough. While another replica has it, ``answer_by`` is until when, ``epoch`` is that
+    view's (NEVER for a relay), and ``operation`` the id of the operation that does it, once it is seen.
     """
 
     what: AnyRequest | Enter
-    done: Done
+    tell: Done
+    ended: "Callable[[Errand, object], None]"
     session: str
     home: int
     tag: Tag
@@ -58,6 +60,10 @@ class Errand:
     answer_by: float = 0.0
     epoch: Epoch = NEVER
     operation: str = ""
+
+    def done(self, result: object) -> None:
+        """It ended: with a Committed or Login, or errors.ChatError, or errors.NotBegun if another replica gave it."""
+        self.ended(self, result)
 
     @property
     def repeatable(self) -> bool:

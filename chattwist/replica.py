@@ -55,12 +55,13 @@ class Replica:
         )  # fmt: skip
         self.member = Member(self.core, self, writer, reactor, self._disk_failed)
         stamps = model.Stamps(origin)
-        self._commits = Commits(reactor, chat, stamps, self._clock, self.member, self.result, self._is_settled)
+        self._commits = Commits(reactor, chat, stamps, self._clock, self, self.result, self._is_settled)
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
         self._router = Router(
             self._rank, lambda: reactor.seconds(), cluster.timings, log, self._commits, self._grants, self,
             crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
+        self._role = ""
         self._primary: int | None = None  # the port of the last one
         self._sessions = Sessions(
             self._rank, chat, self._online, self._roster, self._router, stamps.origin, self.member.send
@@ -154,6 +155,22 @@ class Replica:
     def _clock(self) -> int:
         return self.core.clamped(self._now())
 
+    # -- the Journal of the commits
+
+    def commit(
+        self,
+        operations: Sequence[model.AnyOperation],
+        tags: Sequence[Tag],
+        done: Callable[[BaseException | None, int], None],
+    ) -> None:
+        """See Journal. A message is pushed once it is committed, together with the replies to the same client."""
+
+        def ended(failure: BaseException | None, replicas: int) -> None:
+            self._delivery.push()
+            done(failure, replicas)
+
+        self.member.commit(operations, tags, ended)
+
     # -- the Outside of the router
 
     def send(self, rank: int, message: AnyMessage) -> None:
@@ -203,9 +220,13 @@ class Replica:
             except Exception:  # the others, and all later ones, still have to be taken in
                 self.log.failure("an operation that is durable could not be taken in")
         self._router.applied(operations, tags)
+        if self._role != "primary":
+            self._delivery.push()
 
     def role(self, role: str, view: View | None) -> None:
         """See Side."""
+        self._role = role
+        self._delivery.push()
         if view is not None:
             self._tell_primary(view)
         self._alone_since = None if view is not None else self._alone_since or self._seconds()

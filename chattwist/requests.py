@@ -5,7 +5,7 @@ the same chat, so those that could contradict each other must not be in one: eac
 in its commit, and one whose claim is taken waits for the next.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 import msgspec
@@ -20,6 +20,7 @@ Claim: TypeAlias = tuple[str, ...]
 Tag: TypeAlias = tuple[int, int]  # which replica forwarded a request, and under which number
 HERE: Tag = (-1, 0)
 
+MOST_MARKED = 1000  # messages that one operation marks as read: bounds its size
 NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter"
 
 
@@ -32,7 +33,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
         """What was recorded first under the retry key; then the request is not done again."""
         raise NotImplementedError
 
-    def claims(self) -> Iterable[Claim]:
+    def claims(self) -> Collection[Claim]:
         """What no other request of the same commit may touch."""
         return ()
 
@@ -50,7 +51,7 @@ class Register(Request, frozen=True, tag="register"):
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
         return registered_before(chat, self.name, self.key, now)
 
-    def claims(self) -> Iterable[Claim]:
+    def claims(self) -> Collection[Claim]:
         return (("name", fold(self.name)),)
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
@@ -71,7 +72,7 @@ class Confirm(Request, frozen=True, tag="confirm"):
         account = chat.accounts[self.account]
         return account.registered if account.confirmed or account.deleted else None
 
-    def claims(self) -> Iterable[Claim]:
+    def claims(self) -> Collection[Claim]:
         return (("confirm", self.account),)
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
@@ -89,8 +90,8 @@ class OwnAccount(Request, frozen=True):
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
         return chat.done_before(self.account, self.key, now) if self.key else None
 
-    def claims(self) -> Iterable[Claim]:
-        return [("key", self.account, self.key)] if self.key else []
+    def claims(self) -> Collection[Claim]:
+        return [("key", self.account, self.key)] if self.key else ()
 
     def living(self, chat: Chat) -> Account:
         """The account itself; a session can outlive it by a moment."""
@@ -106,7 +107,7 @@ class ChangePassword(OwnAccount, frozen=True, tag="password"):
     old: str
     new: str
 
-    def claims(self) -> Iterable[Claim]:
+    def claims(self) -> Collection[Claim]:
         return [*super().claims(), ("account", self.account)]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
@@ -120,7 +121,7 @@ class Unregister(OwnAccount, frozen=True, tag="unregister"):
 
     password: str
 
-    def claims(self) -> Iterable[Claim]:
+    def claims(self) -> Collection[Claim]:
         return [*super().claims(), ("account", self.account)]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
@@ -149,7 +150,7 @@ class Delete(OwnAccount, frozen=True, tag="delete"):
 
     messages: tuple[str, ...]
 
-    def claims(self) -> Iterable[Claim]:
+    def claims(self) -> Collection[Claim]:
         return [*super().claims(), *(("message", message) for message in self.messages)]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:

@@ -16,7 +16,8 @@ from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, Vi
 from chattwist.requests import HERE, AnyRequest, Confirm, MarkRead, OwnAccount, Register, Tag
 
 if TYPE_CHECKING:
-    from chattwist.commits import Commits, Waiting
+    from chattwist.batch import Waiting
+    from chattwist.commits import Commits
 
 LONGEST_ANSWER = 3  # times ``timings.patience``: how long a primary that is there may take
 
@@ -91,22 +92,28 @@ class Router:
             done()
 
     def _begin(self, what: AnyRequest | Enter, session: str, done: Done, home: int, tag: Tag) -> None:
-        def counted(result: object) -> None:
-            self._open -= 1
-            try:
-                done(result)
-            except Exception:  # the others that wait must not wait for ever
-                self._outside.log_bug()
+        self._open += 1
+        self._route(Errand(what, done, self._ended, session, home, tag, self._seconds() + self._timings.patience))
+
+    def _ended(self, errand: Errand, result: object) -> None:
+        self._open -= 1
+        try:
+            errand.tell(result)
+        except Exception:  # the others that wait must not wait for ever
+            self._outside.log_bug()
+        if self._stopping:
             self._check_settled()
 
-        self._open += 1
-        self._route(Errand(what, counted, session, home, tag, self._seconds() + self._timings.patience))
+    def _route_again(self, errand: Errand) -> None:
+        """Its session may have ended while it waited here."""
+        if self._is_orphan(errand):
+            errand.done(errors.LoginFirst(OVER))
+        else:
+            self._route(errand)
 
     def _route(self, errand: Errand) -> None:
         if self._refusal is not None:
             errand.done(self._refusal if errand.tag == HERE else errors.NotBegun())
-        elif self._is_orphan(errand):
-            errand.done(errors.LoginFirst(OVER))
         elif self._role == "primary":
             self._lead(errand)
         elif self._role == "follower" and self.view is not None:
@@ -190,14 +197,11 @@ class Router:
                 return done(result)
 
             def confirmed(answer: object) -> None:
-                known = isinstance(answer, errors.NameTaken)
-                done(
-                    result
-                    if isinstance(answer, Committed)
-                    else answer
-                    if known
-                    else errors.OutcomeUnknown(HALF_REGISTERED)
-                )
+                if isinstance(answer, Committed):
+                    answer = result
+                elif not isinstance(answer, errors.NameTaken):
+                    answer = errors.OutcomeUnknown(HALF_REGISTERED)
+                done(answer)
 
             self._begin(Confirm(result.operation.id), "", confirmed, self._rank, HERE)
 
@@ -302,7 +306,7 @@ class Router:
             self._resolve(view)
             held, self._held = self._held, []
             for errand in held:
-                self._route(errand)
+                self._route_again(errand)
 
     def _take_back(self, one: "Waiting") -> None:
         """What this replica would have committed, had it led on."""
@@ -323,7 +327,7 @@ class Router:
             if operation is not None:
                 errand.done(self._outside.result(operation, len(view.members)))
             elif errand.repeatable:
-                self._route(errand)
+                self._route_again(errand)
             else:
                 errand.done(self._unknown(errand))
 
@@ -340,7 +344,7 @@ class Router:
             if now >= errand.until:
                 errand.done(self.no_primary())
             else:
-                self._route(errand)
+                self._route_again(errand)
         for number, errand in list(self._sent.items()):
             if now >= errand.answer_by:
                 self._settle(number, self._unknown(errand))

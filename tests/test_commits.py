@@ -10,6 +10,7 @@ from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.commits import MOST_OPERATIONS, Commits
 from chattwist.protocol.backend import Committed
+from chattwist.protocol.server import Client
 from chattwist.requests import HERE, AnyRequest, Delete, Register, Send
 from tests.wire import World
 
@@ -266,6 +267,8 @@ class SettledTests(SynchronousTestCase):
 
         def look(_: None) -> None:
             for connection in ann, bob:
+                assert isinstance(connection.protocol, Client)
+                connection.protocol.flush()
                 connection.transport.flush()
                 said.append(connection.received())
 

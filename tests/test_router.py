@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.commits import Waiting
+from chattwist.batch import Waiting
 from chattwist.protocol.backend import Committed
 from chattwist.replication.log import Log
 from chattwist.replication.messages import (

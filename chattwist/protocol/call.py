@@ -1,6 +1,7 @@
 """One command on its way to its answer; pure."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from chattwist import errors
@@ -38,7 +39,7 @@ class Call:
 
     def reply(self, code: int, *lines: str) -> None:
         """Answer the command; each line without its code."""
-        self._answer = grammar.reply(code, list(lines), self.command.tag, self.session.sink.ending)
+        self._answer = grammar.reply(code, lines, self.command.tag, self.session.sink.ending)
         self.session.answered()
 
     def fail(self, error: errors.ChatError) -> None:
@@ -53,14 +54,13 @@ class Call:
 
     def then(self, go: Callable[..., None]) -> Done:
         """A callback that answers with the error it gets, or goes on with what else it gets."""
+        return partial(self._go_on, go)
 
-        def done(result: object) -> None:
-            if isinstance(result, errors.ChatError):
-                self.fail(result)
-            else:
-                self.guard(go, result)
-
-        return done
+    def _go_on(self, go: Callable[..., None], result: object) -> None:
+        if isinstance(result, errors.ChatError):
+            self.fail(result)
+        else:
+            self.guard(go, result)
 
     def guard(self, function: Callable[..., None], *arguments: object) -> None:
         """Run a part of the command; an error becomes the answer."""

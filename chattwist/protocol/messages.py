@@ -1,6 +1,7 @@
 """The commands about messages; pure. Each takes its Call; PROTOCOL.txt says what it does and answers."""
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chattwist import errors, model
@@ -32,7 +33,7 @@ def send(call: "Call") -> None:
     if not grammar.is_visible(text):
         raise errors.WrongArguments("usage: SEND name text; the text needs at least one visible character")
     request = Send(call.account.id, name, text, call.backend.mailbox, key=call.command.key)
-    call.backend.submit(request, call.then(lambda done: tell(call, done)))
+    call.backend.submit(request, call.then(partial(tell, call)))
 
 
 MAKES = {
@@ -53,10 +54,11 @@ def check_key(call: "Call", done: Committed) -> None:
 
 def tell(call: "Call", done: Committed) -> None:
     """Answer with what was recorded, now or under the same retry key before."""
-    check_key(call, done)
+    if call.command.tag:
+        check_key(call, done)
     operation, chat = done.operation, call.backend.chat
     if isinstance(operation, model.Sent):
-        call.session.show([operation.id])
+        call.session.show(operation.id)
         how = "sent to" if done.pushed else "queued for"
         call.reply(250, f"{operation.id} {how} {chat.accounts[operation.recipient].shown}, on {done.replicas} replicas")
     elif isinstance(operation, model.Deleted):
@@ -132,7 +134,8 @@ def _count(word: str, most: int) -> int:
 
 
 def _show(call: "Call", found: list[model.Sent], rest: str) -> None:
-    call.session.show([message.id for message in found])
+    for message in found:
+        call.session.show(message.id)
     lines = [message_line(call.backend.chat, message) for message in found]
     call.reply(213, *lines, f"{len(found)} messages{rest}")
 
@@ -141,4 +144,4 @@ def delete(call: "Call") -> None:
     """DELETE id [id ...]."""
     ids = tuple(dict.fromkeys(word.lower() for word in call.command.words()))
     request = Delete(call.account.id, ids, key=call.command.key)
-    call.backend.submit(request, call.then(lambda done: tell(call, done)))
+    call.backend.submit(request, call.then(partial(tell, call)))

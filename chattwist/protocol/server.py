@@ -38,6 +38,7 @@ class Client(Protocol):
         self._clients = clients
         self._reader = LineReader()
         self._session = Session(clients.backend, self, address)
+        self._out: list[bytes] = []  # what the transport gets at the end of this turn
         self._unsent = 0  # bytes written since all had gone out
         self._events = 0  # those of them that are events
         self._behind: float | None = None  # since when events are refused because of those
@@ -89,7 +90,9 @@ class Client(Protocol):
         self._clients.closed(self)
 
     def resumeProducing(self) -> None:
-        """All that was written has gone out."""
+        """All that the transport got has gone out."""
+        if self._out:
+            return
         if self._unsent:
             self._since = self._clients.now()
         self._unsent = self._events = 0
@@ -165,8 +168,15 @@ class Client(Protocol):
         """See Sink."""
         if self._closing:
             return
+        if not self._out:
+            self._clients.flush_soon(self)
+        self._out.append(data)
         self._unsent += len(data)
-        self.transport.write(data)
+
+    def flush(self) -> None:
+        """All that was written in this turn goes out in one segment."""
+        out, self._out = self._out, []
+        self.transport.write(b"".join(out))
 
     def push(self, data: bytes) -> bool:
         """See Sink."""
@@ -262,6 +272,7 @@ class Clients(Factory):
         self._all_gone: Deferred[None] | None = None
         self._connections: set[Client] = set()
         self._by_address: Counter[str] = Counter()
+        self._unflushed: list[Client] = []
         self._sweep = LoopingCall(self._check_all)
         self._sweep.clock = reactor
 
@@ -320,6 +331,17 @@ class Clients(Factory):
             del self._by_address[client.address]
         if self._all_gone is not None:
             self._tell_if_all_gone(self._all_gone)
+
+    def flush_soon(self, client: Client) -> None:
+        """The client has something to write at the end of this turn of the reactor."""
+        if not self._unflushed:
+            self.call_later(0, self._flush)
+        self._unflushed.append(client)
+
+    def _flush(self) -> None:
+        clients, self._unflushed = self._unflushed, []
+        for client in clients:
+            client.flush()
 
     def _check_all(self) -> None:
         now = self.now()

@@ -14,10 +14,9 @@ from chattwist.protocol.call import Call, Then
 from chattwist.protocol.commands import COMMANDS, Command
 from chattwist.protocol.messages import message_line
 from chattwist.protocol.telnet import Line, Problem
-from chattwist.requests import MarkRead
+from chattwist.requests import MOST_MARKED, MarkRead
 
 MOST_RUNNING = 64  # SENDs of one session that may be under way
-MOST_MARKED = 1000  # messages that one operation marks as read: bounds its size
 MOST_SHOWN = 4096  # newest messages of which a session remembers that they were shown to it
 
 _BAD_LINES = {
@@ -188,7 +187,7 @@ class Session:
         if self.closed or not self.sink.push(line):
             return False
         self._pushed.append(message.id)
-        self.show([message.id])
+        self.show(message.id)
         return True
 
     def _catch_up(self) -> None:
@@ -208,11 +207,10 @@ class Session:
         if not self.closed:
             self.sink.write(grammar.event(text, self.sink.ending))
 
-    def show(self, ids: list[str]) -> None:
-        """Remember that messages were shown, so that their deletion is told."""
-        for message_id in ids:
-            self._shown[message_id] = None
-        while len(self._shown) > MOST_SHOWN:
+    def show(self, message_id: str) -> None:
+        """Remember that a message was shown, so that its deletion is told."""
+        self._shown[message_id] = None
+        if len(self._shown) > MOST_SHOWN:
             del self._shown[next(iter(self._shown))]
 
     def was_shown(self, message_id: str) -> bool:
