@@ -1,1 +1,1 @@
-"""Measurements, to be run by hand; no tests."""
+"""Measurements of real replicas: each prints what it found and judges nothing. docs/PERFORMANCE.md says how to run them."""

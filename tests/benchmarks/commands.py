@@ -12,7 +12,9 @@ from tests.endtoend.harness import PASSWORD
 
 CLIENTS = 64
 LOGINS = 16  # clients that log in and out again
-EVERYWHERE = (1, 2, 3)
+EVERYWHERE: tuple[int, ...] = (1, 2, 3)
+PRIMARY: tuple[int, ...] = (1,)
+FOLLOWERS: tuple[int, ...] = (2, 3)
 COSTS = (12, 4)
 
 
@@ -23,10 +25,10 @@ def delivery_and_reading(short: bool, rounds: int) -> None:
         Prepared(CLIENTS, rounds * reads * 2, is_read=False).give(cluster)
         cluster.begin()
         for _ in range(rounds):
-            for clients, numbers in (2, (2, 3)), (CLIENTS, EVERYWHERE):
-                load = Load(cluster, clients, "-l", "-t", seconds, "-w", "0.1", numbers=numbers)
-                say(f"delivery, {clients:2} clients on {numbers}: {load.result()}")
-            for numbers in (1,), EVERYWHERE:
+            for clients, places in (2, FOLLOWERS), (CLIENTS, EVERYWHERE):
+                load = Load(cluster, clients, "-l", "-t", seconds, "-w", "0.1", numbers=places)
+                say(f"delivery, {clients:2} clients on {places}: {load.result()}")
+            for numbers in PRIMARY, EVERYWHERE:
                 load = Load(cluster, CLIENTS, "-c", "HISTORY 20", "-t", seconds, "-w", "0.1", numbers=numbers)
                 say(f"HISTORY 20, {CLIENTS} clients on {numbers}: {load.result()}")
                 load = Load(cluster, CLIENTS, "-c", "READ 1", "-k", str(reads // 2), numbers=numbers)

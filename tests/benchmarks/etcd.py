@@ -36,26 +36,8 @@ class Etcd:
         ports = steady_ports(6)
         self._clients, peers = ports[:3], ports[3:]
         cluster = ",".join(f"n{n}=http://127.0.0.1:{port}" for n, port in enumerate(peers))
-        self._nodes = [
-            self._node(program, folder, n, ports[n], peers[n], cluster) for n in range(3)
-        ]  # fmt: skip
+        self._nodes = [node(program, folder, n, ports[n], peers[n], cluster) for n in range(3)]
         self.leader = self._await_leader()
-
-    def _node(self, program: str, folder: str, number: int, port: int, peer: int, cluster: str) -> "subprocess.Popen[bytes]":
-        options = {
-            "name": f"n{number}",
-            "data-dir": os.path.join(folder, f"n{number}"),
-            "listen-client-urls": f"http://127.0.0.1:{port}",
-            "advertise-client-urls": f"http://127.0.0.1:{port}",
-            "listen-peer-urls": f"http://127.0.0.1:{peer}",
-            "initial-advertise-peer-urls": f"http://127.0.0.1:{peer}",
-            "initial-cluster": cluster,
-            "quota-backend-bytes": str(6 * 10**9),
-        }
-        with open(os.path.join(folder, f"log-{number}"), "wb") as log:
-            return subprocess.Popen(
-                [program, *(f"--{name}={value}" for name, value in options.items())], stdout=log, stderr=log
-            )
 
     def _await_leader(self) -> int:
         end = time.monotonic() + PATIENCE
@@ -77,13 +59,32 @@ class Etcd:
             cpu = meter.read()
         if shown is None:
             raise SystemExit(f"{self._bench} did not print what it has to, see tests/benchmarks/etcd.py")
-        return Figures(*map(float, shown.groups()), cpu=cpu)
+        rate, p50, p99 = map(float, shown.groups())
+        return Figures(rate, p50, p99, cpu=cpu)
 
     def close(self) -> None:
         """End all."""
         for node in self._nodes:
             node.kill()
             node.wait()
+
+
+def node(program: str, folder: str, number: int, port: int, peer: int, cluster: str) -> "subprocess.Popen[bytes]":
+    """Start one, with its own folder."""
+    options = {
+        "name": f"n{number}",
+        "data-dir": os.path.join(folder, f"n{number}"),
+        "listen-client-urls": f"http://127.0.0.1:{port}",
+        "advertise-client-urls": f"http://127.0.0.1:{port}",
+        "listen-peer-urls": f"http://127.0.0.1:{peer}",
+        "initial-advertise-peer-urls": f"http://127.0.0.1:{peer}",
+        "initial-cluster": cluster,
+        "quota-backend-bytes": str(6 * 10**9),
+    }
+    with open(os.path.join(folder, f"log-{number}"), "wb") as log:
+        return subprocess.Popen(
+            [program, *(f"--{name}={value}" for name, value in options.items())], stdout=log, stderr=log
+        )
 
 
 def is_leader(port: int) -> bool:
@@ -102,7 +103,8 @@ def etcd(is_wanted: bool) -> Iterator[Etcd | None]:
     """Three nodes in a folder that is removed in the end; None, and a line that says so, where they are not to be had."""
     program, bench = found("etcd"), found("etcdbench")
     if not is_wanted or program is None or bench is None:
-        say("etcd is left out: " + ("this is short" if not is_wanted else "the programs etcd and etcdbench are not both here"))
+        reason = "the programs etcd and etcdbench are not both here" if is_wanted else "this is short"
+        say(f"etcd is left out: {reason}")
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="chattwist-etcd-") as folder:

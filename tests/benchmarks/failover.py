@@ -1,129 +1,86 @@
-"""How long a client waits when the primary fails: ``python -m tests.benchmarks.failover [TIMES] [OTHERS]``; default 20 times.
+"""How long a client waits when the primary fails: ``python -m tests.benchmarks.failover [--short] [--rounds N]``; 20 rounds.
 
-The client is logged in on the second replica of three and sends without a pause, as do OTHERS (default 4) on the third. All
+The client is logged in on the second replica of three and sends without a pause, as do four others on the third. All
 timings are the default ones but for the hold-down, which says only how long it is until the next round. The primary is
 killed with -9, or stopped with SIGSTOP; printed is the time from then to the end of the first SEND that was begun
 afterwards and acknowledged, so a command that the failure caught does not count. Then the primary comes back, and its
 return is awaited; the client's longest wait during that is printed, too.
 
-Nothing is said of how long it may take. But the client's session has to go on: if it ends, so does this, with status 1.
+Nothing is said of how long it may take. But the clients' sessions have to go on: if one ends, so does this, with status 1.
 """
 
+import argparse
 import statistics
-import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import count, pairwise
-from threading import Event, Thread
+from collections.abc import Callable
+from itertools import pairwise
 
-from tests.endtoend.harness import Client
-from tests.nemesis.cluster import NUMBERS, Cluster
+import attrs
 
-Answer = tuple[float, float, str]  # begun, ended, code
+from tests.benchmarks.measuring import Load, Replicas, Sample, replicas, run, say
+from tests.nemesis.cluster import NUMBERS
 
-
-class Sender:
-    """One client that sends to itself, one message at a time, each repeated until it is acknowledged."""
-
-    def __init__(self, client: Client, name: str) -> None:
-        self.answers: list[Answer] = []
-        self.ended = ""  # why its session did
-        self._client, self._name, self._stop = client, name, Event()
-        self._thread = Thread(target=self._live, daemon=True)
-        self._thread.start()
-
-    def _live(self) -> None:
-        for number in count():
-            while not self._send(number):
-                if self.ended or self._stop.is_set():
-                    return
-
-    def _send(self, number: int) -> bool:
-        begun = time.monotonic()
-        try:
-            answer = self._client.ask(f"@!n-{number} SEND {self._name} {number}")[0]
-        except OSError as error:
-            answer = f"421 {error}"
-        self.answers.append((begun, time.monotonic(), answer[:3]))
-        if answer[:3] not in ("250", "450", "451", "452", "454"):
-            self.ended = answer
-        self._client.events.clear()
-        return answer.startswith("250") and not self._stop.is_set()
-
-    def stop(self) -> None:
-        """Begin nothing any more."""
-        self._stop.set()
-        self._thread.join(30)
-
-    def wait_after(self, moment: float) -> float:
-        """Wait for the first SEND that began after ``moment`` and was acknowledged; seconds from then to its end."""
-        for answer in self._from(0):
-            begun, ended, code = answer
-            if begun > moment and code == "250":
-                return ended - moment
-        raise SystemExit(f"the session ended: {self.ended}")
-
-    def _from(self, index: int) -> Iterator[Answer]:
-        while not self.ended:
-            if index < len(self.answers):
-                yield self.answers[index]
-                index += 1
-            else:
-                time.sleep(0.0002)
-
-    def longest(self, since: float) -> float:
-        """The longest wait for an acknowledgement since then, in seconds."""
-        ends = [ended for begun, ended, code in self.answers if begun > since and code == "250"]
-        return max((later - earlier for earlier, later in pairwise(ends)), default=0.0)
+OTHERS = (2, 3)
+CLIENTS = (2, 3, 3, 3, 3)  # the replica of each; the first is looked at
+COMMAND = "@!n-%k SEND %n %t"
+PAUSE = 0.2  # seconds in which all is as usual
+ROUNDS = 20
 
 
-def measure(
-    cluster: Cluster, sender: Sender, fail: Callable[[], None], back: Callable[[], None]
-) -> tuple[float, float]:
-    """Once: seconds until the next acknowledged SEND, and the longest wait when the primary came back."""
-    moment = time.monotonic()
+@attrs.frozen
+class Moments:
+    """Of one round, on the monotonic clock."""
+
+    failed: float
+    returned: float
+    over: float
+
+    def wait(self, samples: list[Sample]) -> float:
+        """Seconds until the first SEND that began after the failure was acknowledged."""
+        return next(sample.ended - self.failed for sample in samples if sample.begun >= self.failed)
+
+    def at_return(self, samples: list[Sample]) -> float:
+        """The longest wait for an acknowledgement while the primary came back, in seconds."""
+        ends = [sample.ended for sample in samples if self.returned <= sample.ended <= self.over]
+        return max(later - earlier for earlier, later in pairwise([self.returned, *ends, self.over]))
+
+
+def once(cluster: Replicas, fail: Callable[[], None], back: Callable[[], None]) -> Moments:
+    """The primary fails, and comes back."""
+    time.sleep(PAUSE)
+    failed = time.monotonic()
     fail()
-    pause = sender.wait_after(moment)
-    returning = time.monotonic()
+    cluster.wait_quiet(*OTHERS)
+    returned = time.monotonic()
     back()
     cluster.wait_quiet(*NUMBERS)
-    sender.wait_after(time.monotonic())
-    return pause, sender.longest(returning)
+    return Moments(failed, returned, time.monotonic())
 
 
-def kind(cluster: Cluster, sender: Sender, name: str, times: int) -> None:
+def kind(cluster: Replicas, name: str, times: int) -> None:
     """Let the primary fail so often in one way, and print."""
     first = cluster[1]
     fail, back = (first.kill, lambda: cluster.start(1)) if name == "kill -9" else (first.stop_signal, first.cont)
-    pauses = []
-    for number in range(times):
-        pause, returning = measure(cluster, sender, fail, back)
-        pauses.append(pause)
-        print(f"{name} {number + 1:2}: {pause * 1e3:7.1f} ms, at its return {returning * 1e3:6.1f} ms", flush=True)
-    print(f"{name}: median {statistics.median(pauses) * 1e3:.1f} ms, worst {max(pauses) * 1e3:.1f} ms")
-    print(f"answers to the client so far: {dict(Counter(code for _, _, code in sender.answers))}", flush=True)
+    load = Load(cluster, len(CLIENTS), "-t", "0", "-w", "0", "-c", COMMAND, numbers=CLIENTS).begin()
+    rounds = [once(cluster, fail, back) for _ in range(times)]
+    time.sleep(PAUSE)
+    figures = load.stop()
+    samples = [sample for sample in load.samples() if sample.client == 0]
+    waits = [moments.wait(samples) * 1e3 for moments in rounds]
+    for number, (wait, moments) in enumerate(zip(waits, rounds, strict=True)):
+        say(f"{name} {number + 1:2}: {wait:7.1f} ms, at its return {moments.at_return(samples) * 1e3:6.1f} ms")
+    say(f"all clients: {figures}")
+    say(f"{name}: median {statistics.median(waits):.1f} ms, worst of {times} {max(waits):.1f} ms")
 
 
-def main(times: int, others: int) -> None:
-    """Measure both ways of failing."""
-    with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster(folder, timings={"hold_down": 1.0}, has_network=False)
-        try:
-            cluster.start()
-            cluster.wait_quiet()
-            crowd = [Sender(cluster.session(3, f"other{n}"), f"other{n}") for n in range(others)]
-            sender = Sender(cluster.session(2, "ann"), "ann")
-            for name in "kill -9", "SIGSTOP":
-                kind(cluster, sender, name, times)
-            for one in (sender, *crowd):
-                one.stop()
-                if one.ended:
-                    raise SystemExit(f"a session ended: {one.ended}")
-        finally:
-            cluster.close()
+def main(arguments: argparse.Namespace) -> None:
+    """Measure both ways of failing; a short one only the first."""
+    short = arguments.short
+    with replicas(timings={"hold_down": 0.2 if short else 1.0}) as cluster:
+        cluster.begin()
+        for name in ("kill -9",) if short else ("kill -9", "SIGSTOP"):
+            kind(cluster, name, arguments.rounds or (1 if short else ROUNDS))
 
 
 if __name__ == "__main__":
-    main(*map(int, (sys.argv[1:] + ["20", "4"][len(sys.argv) - 1 :])))
+    run("failover", main)

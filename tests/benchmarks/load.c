@@ -9,8 +9,8 @@
      -u NAME      client i has the account NAMEi, which it registers, or takes over if it is there; user
      -P PASSWORD  of all of them
      -s BYTES     length of a message's text; 100
-     -r NAME      send to this account; otherwise clients 0 and 1 send to each other, 2 and 3, and so on; the last of an odd number to itself
-     -c COMMAND   instead of SEND; several take turns, and the first is measured. %n is the client's name, %p its partner's
+     -c COMMAND   "SEND %p %t"; several take turns, and the first is measured. %n is the client's name; %p its partner's: 0 has
+                  1 and 1 has 0, 2 has 3, and so on, the last of an odd number itself; %t a text; %k counts commands
      -a           do not log in before
      -l           measure from SEND to the recipient's * MSG, instead of to the reply
      -i           send nothing, only be logged in
@@ -37,15 +37,11 @@
 
 enum { PORTS = 16, COMMANDS = 8, LINE = 9000, INPUT = 65536, LOGINS = 100, EVENTS = 256 };
 
-struct buffer {
-    char *data;
-    size_t from, to, room;
-};
-
 struct client {
     int fd, number;
     bool is_ready, waits_for_room;
-    struct buffer in, out;
+    char in[INPUT], *out; /* the beginning of a line; what is not sent yet */
+    size_t in_length, out_length;
     double *begun; /* a ring of DEPTH: when each command in flight was sent; negative if it is not to be measured */
     unsigned oldest, in_flight, turn;
 };
@@ -61,7 +57,7 @@ static struct {
     double seconds, warm_up;
     long count;
     bool is_anonymous, is_delivery, is_idle;
-    const char *name, *password, *recipient, *commands[COMMANDS], *file;
+    const char *name, *password, *commands[COMMANDS], *file;
 } options = {.depth = 1, .size = 100, .seconds = 3, .warm_up = 0.5, .name = "user", .password = "a-good-password"};
 
 static struct client *clients;
@@ -74,14 +70,7 @@ static struct sample *samples;
 static size_t sample_count, sample_room;
 static char *text;
 
-static void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
+#define fail(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), exit(1))
 
 static double clock_now(void) {
     struct timespec time;
@@ -89,24 +78,10 @@ static double clock_now(void) {
     return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
-static char *make_room(struct buffer *buffer, size_t more) {
-    if (buffer->to + more > buffer->room) {
-        memmove(buffer->data, buffer->data + buffer->from, buffer->to - buffer->from);
-        buffer->to -= buffer->from;
-        buffer->from = 0;
-        if (buffer->to + more > buffer->room) {
-            buffer->room = 2 * (buffer->to + more);
-            buffer->data = realloc(buffer->data, buffer->room);
-        }
-    }
-    return buffer->data + buffer->to;
-}
-
 static void say(struct client *client, const char *format, ...) {
-    char *end = make_room(&client->out, LINE);
     va_list arguments;
     va_start(arguments, format);
-    client->out.to += vsnprintf(end, LINE, format, arguments);
+    client->out_length += vsnprintf(client->out + client->out_length, LINE, format, arguments);
     va_end(arguments);
 }
 
@@ -117,57 +92,45 @@ static void watch(struct client *client, int operation, bool for_room) {
 }
 
 static void flush(struct client *client) {
-    struct buffer *out = &client->out;
-    while (out->from < out->to) {
-        ssize_t done = send(client->fd, out->data + out->from, out->to - out->from, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (done < 0 && errno == EAGAIN) {
-            if (!client->waits_for_room)
-                watch(client, EPOLL_CTL_MOD, true);
-            return;
-        }
-        if (done < 0)
+    ssize_t done = 0;
+    while (client->out_length && done >= 0) {
+        done = send(client->fd, client->out, client->out_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (done < 0 && errno != EAGAIN)
             fail("client %d: %s", client->number, strerror(errno));
-        out->from += done;
+        if (done > 0)
+            memmove(client->out, client->out + done, client->out_length -= done);
     }
-    out->from = out->to = 0;
-    if (client->waits_for_room)
-        watch(client, EPOLL_CTL_MOD, false);
+    if (client->waits_for_room != (client->out_length > 0))
+        watch(client, EPOLL_CTL_MOD, client->out_length > 0);
 }
 
 static int partner(int number) { return (number ^ 1) < options.clients ? number ^ 1 : number; }
 
-static void say_name(struct client *client, int number) { say(client, "%s%d", options.name, number); }
+static void say_word(struct client *client, char which) {
+    if (which == 'k')
+        say(client, "%ld", sent);
+    else if (which == 't')
+        say(client, "%020llu%s", (unsigned long long)(now * 1e9), text);
+    else
+        say(client, "%s%d", options.name, which == 'p' ? partner(client->number) : client->number);
+}
 
 static void say_command(struct client *client, const char *command) {
     for (; *command; command++) {
-        if (command[0] == '%' && (command[1] == 'n' || command[1] == 'p'))
-            say_name(client, *++command == 'p' ? partner(client->number) : client->number);
+        if (command[0] == '%' && command[1] && strchr("nptk", command[1]))
+            say_word(client, *++command);
         else
-            *make_room(&client->out, 1) = *command, client->out.to++;
+            client->out[client->out_length++] = *command;
     }
     say(client, "\n");
 }
 
-static void send_message(struct client *client) {
-    say(client, "SEND ");
-    if (options.recipient)
-        say(client, "%s", options.recipient);
-    else
-        say_name(client, partner(client->number));
-    say(client, " %020llu%s\n", (unsigned long long)(now * 1e9), text);
-}
-
 static void send_next(struct client *client) {
-    bool is_measured = true;
     if (!is_sending || (options.count && sent >= options.count))
         return;
-    if (options.command_count) {
-        say_command(client, options.commands[client->turn]);
-        is_measured = client->turn == 0;
-        client->turn = (client->turn + 1) % options.command_count;
-    } else
-        send_message(client);
-    client->begun[(client->oldest + client->in_flight++) % options.depth] = is_measured ? now : -1;
+    say_command(client, options.commands[client->turn]);
+    client->begun[(client->oldest + client->in_flight++) % options.depth] = client->turn ? -1 : now;
+    client->turn = (client->turn + 1) % options.command_count;
     sent++;
 }
 
@@ -214,6 +177,9 @@ static void take_reply(struct client *client, const char *line) {
 }
 
 static void take_line(struct client *client, const char *line, size_t length) {
+    const char *tag_end = *line == '@' ? strchr(line, ' ') : NULL;
+    if (tag_end)
+        length -= tag_end + 1 - line, line = tag_end + 1;
     if (*line == '*') {
         if (!strncmp(line, "* MSG ", 6))
             take_message(client, line);
@@ -224,25 +190,22 @@ static void take_line(struct client *client, const char *line, size_t length) {
 }
 
 static void receive(struct client *client) {
-    struct buffer *in = &client->in;
-    char *end, *line = make_room(in, INPUT);
-    ssize_t size = recv(client->fd, line, INPUT, MSG_DONTWAIT);
+    char *end, *line = client->in;
+    ssize_t size = recv(client->fd, client->in + client->in_length, INPUT - client->in_length, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN)
         return;
     if (size <= 0)
         fail("client %d: the connection ended", client->number);
     now = clock_now();
-    in->to += size;
-    while ((end = memchr(in->data + in->from, '\n', in->to - in->from))) {
-        line = in->data + in->from;
-        in->from = end + 1 - in->data;
-        if (end > line && end[-1] == '\r')
-            end--;
-        *end = 0;
-        take_line(client, line, end - line);
+    client->in_length += size;
+    while ((end = memchr(line, '\n', client->in + client->in_length - line))) {
+        size_t length = end - line - (end > line && end[-1] == '\r');
+        line[length] = 0;
+        take_line(client, line, length);
+        line = end + 1;
     }
-    if (in->from == in->to)
-        in->from = in->to = 0;
+    client->in_length -= line - client->in;
+    memmove(client->in, line, client->in_length);
     flush(client);
 }
 
@@ -263,6 +226,7 @@ static void open_client(struct client *client, int number) {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     client->number = number;
     client->begun = calloc(options.depth, sizeof *client->begun);
+    client->out = malloc((options.depth + 1) * LINE);
     client->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (client->fd < 0 || connect(client->fd, (struct sockaddr *)&address, sizeof address))
         fail("client %d cannot connect: %s", number, strerror(errno));
@@ -339,7 +303,7 @@ static void tell(double seconds) {
 }
 
 static void understand(int count, char **words) {
-    for (int option; (option = getopt(count, words, "p:n:d:t:w:k:u:P:s:r:c:alio:")) != -1;)
+    for (int option; (option = getopt(count, words, "p:n:d:t:w:k:u:P:s:c:alio:")) != -1;)
         switch (option) {
         case 'p':
             for (char *port = strtok(optarg, ","); port && options.port_count < PORTS; port = strtok(NULL, ","))
@@ -353,7 +317,6 @@ static void understand(int count, char **words) {
         case 'u': options.name = optarg; break;
         case 'P': options.password = optarg; break;
         case 's': options.size = atoi(optarg); break;
-        case 'r': options.recipient = optarg; break;
         case 'c':
             if (options.command_count < COMMANDS)
                 options.commands[options.command_count++] = optarg;
@@ -364,6 +327,8 @@ static void understand(int count, char **words) {
         case 'o': options.file = optarg; break;
         default: fail("usage: load -p PORT[,PORT...] -n CLIENTS [OPTION...]; its source begins with all of them");
         }
+    if (!options.command_count)
+        options.commands[options.command_count++] = "SEND %p %t";
     if (!options.port_count || options.clients < 1 || options.depth < 1 || options.size < 20 || options.size > 8000)
         fail("load needs ports, clients, a depth of 1 or more, and a text of 20 to 8000 bytes");
 }

@@ -11,21 +11,26 @@ import os
 import resource
 import shutil
 import signal
+import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import attrs
 
 from tests.endtoend.harness import PASSWORD
-from tests.nemesis.cluster import NUMBERS, Cluster
+from tests.nemesis.cluster import Cluster
 
 TEXT = 100  # bytes of a message
 TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
 PAGE = os.sysconf("SC_PAGE_SIZE")
+SAMPLE = struct.Struct("dfI")  # as load.c writes it
+Result = TypeVar("Result", bound=attrs.AttrsInstance)
 
 
 @functools.cache
@@ -41,10 +46,13 @@ def generator() -> str:
     return program
 
 
-def ticks(pid: int) -> int:
-    """Processor time of a process and of its children that ended."""
-    with open(f"/proc/{pid}/stat") as file:
-        return sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
+def ticks(pid: int) -> int | None:
+    """Processor time of a process and of its children that ended; None if it has ended itself."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
+    except FileNotFoundError:
+        return None
 
 
 def busy() -> int:
@@ -69,15 +77,16 @@ class Meter:
         self._begun = time.monotonic()
         self._before = self._look()
 
-    def _look(self) -> list[int]:
+    def _look(self) -> list[int | None]:
         return [*map(ticks, self._pids), busy()]
 
     def read(self) -> str:
         """Shares of one core: each server's, the load generator's, all else's; and the machine's load average."""
         scale = 100 / TICKS / (time.monotonic() - self._begun)
-        *servers, load, all_of_it = ((b - a) * scale for a, b in zip(self._before, self._look(), strict=True))
+        pairs = zip(self._before, self._look(), strict=True)
+        *servers, load, machine = (0.0 if a is None or b is None else (b - a) * scale for a, b in pairs)
         shares = "+".join(f"{share:.0f}" for share in servers)
-        rest = max(0.0, all_of_it - sum(servers) - load)
+        rest = max(0.0, machine - sum(servers) - load)
         return f"cpu {shares}% load {load:.0f}% others {rest:.0f}%, load average {os.getloadavg()[0]:.1f}"
 
 
@@ -90,13 +99,52 @@ class Figures:
     p99: float
     max: float = 0.0
     count: int = 0
+    delivered: int = 0
     refused: int = 0
     seconds: float = 0.0
     cpu: str = ""  # what Meter.read says
 
+    @classmethod
+    def of(cls, samples: "Sequence[Sample]", seconds: float) -> "Figures":
+        """Of all samples of some seconds."""
+        times = sorted(sample.latency * 1e3 for sample in samples) or [0.0]
+        p50, p99 = (times[int((len(times) - 1) * share)] for share in (0.5, 0.99))
+        return cls(len(samples) / seconds, p50, p99, times[-1], len(samples), seconds=seconds)
+
     def __str__(self) -> str:
-        refused = f" {self.refused} refused," if self.refused else ""
-        return f"{self.rate:8,.0f}/s p50 {self.p50:7.3f} ms p99 {self.p99:8.3f} ms,{refused} {self.cpu}"
+        refused = f", {self.refused} refused" if self.refused else ""
+        delivered = f", {self.delivered / self.count:.0%} pushed" if self.delivered else ""
+        cpu = f", {self.cpu}" if self.cpu else ""
+        times = f"p50 {self.p50:7.3f} ms p99 {self.p99:8.3f} ms max {self.max:7.1f} ms"
+        return f"{self.rate:8,.0f}/s {times}{delivered}{refused}{cpu}"
+
+
+class Sample(NamedTuple):
+    """One measured latency."""
+
+    ended: float  # on the monotonic clock, in seconds
+    latency: float  # seconds
+    client: int
+
+    @property
+    def begun(self) -> float:
+        """When the command was sent."""
+        return self.ended - self.latency
+
+
+def between(samples: Sequence[Sample], begun: float, ended: float) -> Figures:
+    """Of those that ended in that time."""
+    return Figures.of([sample for sample in samples if begun <= sample.ended < ended], ended - begun)
+
+
+def medians(results: Sequence[Result]) -> Result:
+    """Of each figure of all these results by itself; texts are left out."""
+    first = results[0]
+    changes: dict[str, object] = {}
+    for field in attrs.fields(type(first)):
+        values = [getattr(result, field.name) for result in results]
+        changes[field.name] = "" if field.type is str else statistics.median(values)
+    return type(first)(**changes)
 
 
 class Load:
@@ -105,8 +153,9 @@ class Load:
     def __init__(self, cluster: "Replicas", clients: int, *options: str, numbers: Sequence[int] = (1,)) -> None:
         """``options`` are those of load.c; clients are spread over the replicas with these ``numbers``."""
         ports = ",".join(str(cluster[number].port) for number in numbers)
-        command = [generator(), "-p", ports, "-n", str(clients), "-P", PASSWORD, "-s", str(TEXT), *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._path = os.path.join(cluster.folder, "samples")
+        command = [generator(), "-p", ports, "-n", str(clients), "-P", PASSWORD, "-s", str(TEXT), "-o", self._path]
+        self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
         self._cluster = cluster
         self._meter: Meter | None = None
 
@@ -138,6 +187,11 @@ class Load:
         self.process.wait()
         names = [field.name for field in attrs.fields(Figures) if field.name in told]
         return Figures(**{name: told[name] for name in names}, cpu=cpu)
+
+    def samples(self) -> list[Sample]:
+        """All that was measured, once there is a result, in the order of their ends."""
+        with open(self._path, "rb") as file:
+            return list(map(Sample._make, SAMPLE.iter_unpack(file.read())))
 
 
 class Replicas(Cluster):

@@ -14,7 +14,7 @@ from chattwist import model
 from chattwist.passwords import hash_password
 from chattwist.store.disk import Disk
 from chattwist.store.snapshot import compact
-from chattwist.store.store import Store
+from chattwist.store.store import JOURNAL_SIZE, Store
 from tests.benchmarks.measuring import TEXT, Replicas
 from tests.endtoend.harness import PASSWORD
 
@@ -31,6 +31,9 @@ class Prepared:
     is_read: bool = True
     cost: int = 4
 
+    def __str__(self) -> str:
+        return f"{self.accounts} accounts, {self.messages:,} {'read' if self.is_read else 'unread'} messages"
+
     def operations(self) -> Iterator[model.AnyOperation]:
         """All of it, in the order of time."""
         hashed = hash_password(PASSWORD, self.cost)
@@ -46,9 +49,9 @@ class Prepared:
         if self.is_read:
             yield model.Read(f"readmark-{n + 1}", at + 1, recipient, (f"messages-{n + 1}",))
 
-    def write(self, directory: str) -> None:
-        """Write it: a snapshot of all but the last journal."""
-        store = Store.open(Disk(directory))
+    def write(self, directory: str, journal_size: int = JOURNAL_SIZE) -> None:
+        """Write it: journals of ``journal_size`` bytes, and a snapshot of all but the last of them."""
+        store = Store.open(Disk(directory), journal_size=journal_size)
         for _ in store.load():
             pass
         operations = self.operations()
@@ -59,10 +62,10 @@ class Prepared:
             store.remove_covered()
         store.close()
 
-    def give(self, cluster: Replicas) -> None:
+    def give(self, cluster: Replicas, journal_size: int = JOURNAL_SIZE) -> None:
         """Write it for each of three replicas, which have not run."""
         directory = os.path.join(cluster.folder, "prepared")
-        self.write(directory)
+        self.write(directory, journal_size)
         put(directory, cluster)
         shutil.rmtree(directory)
 

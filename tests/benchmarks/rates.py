@@ -6,13 +6,12 @@ is measured with as many clients. Each round has clusters of its own; in the end
 """
 
 import argparse
-import statistics
 from collections import defaultdict
 
 import attrs
 
 from tests.benchmarks.etcd import Etcd, etcd
-from tests.benchmarks.measuring import Figures, Load, Replicas, replicas, run, say
+from tests.benchmarks.measuring import Figures, Load, Replicas, medians, replicas, run, say
 
 CROWDS = (1, 16, 64, 256)
 PIPELINED = (64, 16)  # clients, SENDs in flight of each
@@ -34,7 +33,7 @@ class Case:
     def measure(self, cluster: Replicas, nodes: Etcd | None, seconds: float, warm_up: float) -> Figures | None:
         """Once; None if it is of etcd, and etcd is left out."""
         if self.place == "etcd":
-            return nodes and nodes.load(self.clients, seconds)
+            return None if nodes is None else nodes.load(self.clients, seconds)
         options = ["-d", str(self.depth), "-t", str(seconds), "-w", str(warm_up)]
         return Load(cluster, self.clients, *options, numbers=(1,) if self.place == "primary" else (1, 2, 3)).result()
 
@@ -45,21 +44,10 @@ def cases(crowds: tuple[int, ...]) -> list[Case]:
     return [*single, *(Case(*PIPELINED, place) for place in ("primary", "spread"))]
 
 
-Results = dict[Case, list[Figures]]
-
-
-def medians(results: Results) -> dict[Case, Figures]:
-    """Of each figure by itself."""
-    return {
-        case: Figures(*(statistics.median(getattr(one, name) for one in found) for name in ("rate", "p50", "p99")))
-        for case, found in results.items()
-    }
-
-
 def compare(found: dict[Case, Figures]) -> None:
     """Print the medians, and beside them their ratios to those of etcd and to those of all clients on the primary."""
     for case, figures in found.items():
-        line = f"median {case} {figures.rate:8,.0f}/s p50 {figures.p50:7.3f} ms p99 {figures.p99:8.3f} ms"
+        line = f"median {case} {figures}"
         for place in {"primary": ("etcd",), "spread": ("etcd", "primary")}.get(case.place, ()):
             other = found.get(Case(case.clients, case.depth, place))
             if other:
@@ -71,7 +59,7 @@ def compare(found: dict[Case, Figures]) -> None:
 def main(arguments: argparse.Namespace) -> None:
     """Measure, and print."""
     short = arguments.short
-    results: Results = defaultdict(list)
+    results: dict[Case, list[Figures]] = defaultdict(list)
     for number in range(arguments.rounds or (1 if short else ROUNDS)):
         with replicas() as cluster, etcd(not short) as nodes:
             cluster.begin()
@@ -80,7 +68,7 @@ def main(arguments: argparse.Namespace) -> None:
                 if figures is not None:
                     results[case].append(figures)
                     say(f"round {number + 1} {case} {figures}")
-    compare(medians(results))
+    compare({case: medians(found) for case, found in results.items()})
 
 
 if __name__ == "__main__":
