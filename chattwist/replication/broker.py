@@ -1,7 +1,7 @@
 """Perspective Broker, cut down to what the channel says: one object, two methods, bytes.
 
 A call is ``hello(digest)``, answered by the digest of the other's cluster file, or ``take(chunk)``, answered by None once
-the chunk was taken. There are no other objects, types or errors: a peer that sends any is not one of ours.
+the chunk was taken, if it asks for that. There are no other objects, types or errors: a peer that sends any is not one of ours.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ class Broker(pb.Broker):
         match expression:
             case [b"version", int()]:
                 return True
-            case [b"message", int(), b"root", b"hello" | b"take", 1, [b"tuple", bytes()], [b"dictionary"]]:
+            case [b"message", int(), b"root", b"hello" | b"take", 0 | 1, [b"tuple", bytes()], [b"dictionary"]]:
                 return not self.isClient
             case [b"answer", int(number), bytes() | [b"None"]]:
                 return bool(self.isClient) and number in (self.waitingForAnswers or ())

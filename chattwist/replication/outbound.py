@@ -1,7 +1,5 @@
 """What this replica says to another: a connection that is made anew whenever it is lost."""
 
-from collections.abc import Callable
-
 import attrs
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -149,7 +147,10 @@ class Outbound:
         guard.greeted()
         self._trouble = None
         self._up_since = self._side.reactor.seconds()
-        take: Callable[[bytes], Deferred[object]] = lambda chunk: maybeDeferred(root.callRemote, "take", chunk)  # noqa: E731
+
+        def take(chunk: bytes, asks: bool) -> Deferred[object]:
+            return maybeDeferred(root.callRemote, "take", chunk, pbanswer=int(asks))
+
         self._sending = Sending(self._side.reactor, take, guard.refuse)
         self._side.heard.connected(self._rank)
 

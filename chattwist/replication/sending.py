@@ -12,17 +12,20 @@ from chattwist.replication import wire
 BACKLOG = 16 * 1024 * 1024  # bytes that may wait beside the largest message
 WINDOW = 4 * wire.CHUNK  # bytes on their way: enough to keep a network busy, few enough to be answered in time
 TIMEOUT = 5.0  # seconds until a chunk is answered
+ASK = (
+    0.1  # seconds in which one chunk asks for an answer, which stands for all before it: each costs as much as a chunk
+)
 
 
 class Sending:
     """Messages on their way over one connection.
 
-    ``call`` sends a chunk and gives a Deferred of its answer. ``broken`` is called, with the reason, when the connection
-    cannot be relied on any more; nothing is sent after that.
+    ``call`` sends a chunk and says whether to answer; it gives a Deferred of that, or one that fires at once. ``broken``
+    is called, with the reason, when the connection cannot be relied on any more; nothing is sent after that.
     """
 
     def __init__(
-        self, clock: IReactorTime, call: Callable[[bytes], "Deferred[object]"], broken: Callable[[str], None]
+        self, clock: IReactorTime, call: Callable[[bytes, bool], "Deferred[object]"], broken: Callable[[str], None]
     ) -> None:
         self._clock = clock
         self._call = call
@@ -31,6 +34,9 @@ class Sending:
         self._fresh = 0  # bytes of them
         self._chunks: deque[bytes] = deque()
         self._sent: deque[tuple[float, int]] = deque()  # when, and how many bytes
+        self._unasked = 0  # how many of them were sent behind the last one that asked
+        self._asked: deque[int] = deque()  # for each that asked, how many its answer stands for
+        self._asked_at = float("-inf")
         self._on_their_way = 0
         self._waiting = 0  # bytes that are not answered, sent or not
         self._bound = BACKLOG
@@ -85,14 +91,25 @@ class Sending:
     def _send_chunk(self, chunk: bytes) -> None:
         self._sent.append((self._clock.seconds(), len(chunk)))
         self._on_their_way += len(chunk)
+        self._unasked += 1
         if self._timer is None:
-            self._timer = self._clock.callLater(TIMEOUT, self._look)
-        self._call(chunk).addCallbacks(self._answered, self._failed)
+            self._timer = self._clock.callLater(ASK, self._look)
+        if self._clock.seconds() - self._asked_at >= ASK or 2 * self._on_their_way > WINDOW:
+            self._ask(chunk)
+        else:
+            self._call(chunk, False).addErrback(self._failed)
+
+    def _ask(self, chunk: bytes) -> None:
+        self._asked_at = self._clock.seconds()
+        self._asked.append(self._unasked)
+        self._unasked = 0
+        self._call(chunk, True).addCallbacks(self._answered, self._failed)
 
     def _answered(self, _: object) -> None:
-        _, size = self._sent.popleft()  # the other side answers in order
-        self._on_their_way -= size
-        self._waiting -= size
+        for _ in range(self._asked.popleft()):  # the other side answers in order
+            _, size = self._sent.popleft()
+            self._on_their_way -= size
+            self._waiting -= size
         if self._waiting <= BACKLOG:
             self._bound = BACKLOG
         self._pump()
@@ -101,12 +118,15 @@ class Sending:
         self._give_up(f"a call failed: {type(failure.value).__name__}")
 
     def _look(self) -> None:
-        """See whether the oldest chunk on its way is late: one timer for all of them."""
+        """See whether the oldest chunk on its way is late, and have the last one answered: one timer for all of them."""
         self._timer = None
-        left = self._sent[0][0] + TIMEOUT - self._clock.seconds() if self._sent else None
-        if left is not None and left <= 0:
+        now = self._clock.seconds()
+        if self._sent and now - self._sent[0][0] >= TIMEOUT:
             self._give_up(f"no answer for {TIMEOUT:g} s")
-        elif left is not None:
+        elif self._unasked and now - self._asked_at >= ASK:
+            self._send_chunk(b"")
+        elif self._sent:
+            left = ASK if self._unasked else self._sent[0][0] + TIMEOUT - now
             self._timer = self._clock.callLater(left, self._look)
 
     def _give_up(self, why: str) -> None:

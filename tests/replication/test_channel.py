@@ -2,8 +2,9 @@
 
 import os
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from chattwist.errors import StartError
 from chattwist.replication import sending, wire
@@ -121,20 +122,27 @@ class SendingTests(NetworkTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.calls: list[tuple[bytes, Deferred[object]]] = []
+        self.calls: list[tuple[bytes, Deferred[object] | None]] = []
         self.broken: list[str] = []
         self.sending = Sending(self.clock, self.call, self.broken.append)
 
-    def call(self, chunk: bytes) -> "Deferred[object]":
+    def call(self, chunk: bytes, asks: bool) -> "Deferred[object]":
         answer: Deferred[object] = Deferred()
-        self.calls.append((chunk, answer))
-        return answer
+        self.calls.append((chunk, answer if asks else None))
+        return answer if asks else succeed(None)
+
+    def answer_first(self, answer: object = None) -> None:
+        """Answer the first of them, which asked for it, or fail it."""
+        first = self.calls[0][1]
+        assert first is not None
+        first.callback(Failure(answer) if isinstance(answer, Exception) else answer)
 
     def answer_all(self) -> None:
         """Answer what is on its way, in order."""
         calls, self.calls = self.calls, []
         for _, answer in calls:
-            answer.callback(None)
+            if answer is not None:
+                answer.callback(None)
 
     def test_one_turn_one_call(self) -> None:
         """All messages of one turn of the reactor go out together when it ends."""
@@ -147,8 +155,22 @@ class SendingTests(NetworkTestCase):
         """Of a large message only a window is on its way; each answer lets more go."""
         self.sending.send(bytes(sending.WINDOW * 3))
         self.assertEqual(sum(len(chunk) for chunk, _ in self.calls), sending.WINDOW)
-        self.calls[0][1].callback(None)
+        self.answer_first()
         self.assertEqual(sum(len(chunk) for chunk, _ in self.calls), sending.WINDOW + wire.CHUNK)
+
+    def test_one_answer_for_many(self) -> None:
+        """Of chunks that follow each other quickly one asks for an answer; the last is asked about when nothing follows it."""
+        for message in b"a", b"b", b"c":
+            self.sending.send(message)
+            self.clock.advance(0.01)
+        self.assertEqual([answer is not None for _, answer in self.calls], [True, False, False])
+        self.answer_all()
+        self.clock.advance(sending.ASK)
+        ((chunk, answer),) = self.calls
+        self.assertEqual((chunk, answer is not None), (b"", True))
+        self.answer_all()
+        self.clock.advance(2 * sending.TIMEOUT)
+        self.assertEqual((self.broken, self.calls), ([], []))
 
     def test_late_answer(self) -> None:
         """A peer that answers nothing for the timeout is given up; one that answers each chunk in time never is."""
@@ -157,7 +179,7 @@ class SendingTests(NetworkTestCase):
         self.clock.advance(sending.TIMEOUT - 1)
         self.sending.send(b"b")
         self.clock.advance(0)
-        self.calls[0][1].callback(None)
+        self.answer_first()
         self.clock.advance(sending.TIMEOUT - 1)
         self.assertEqual(self.broken, [])
         self.clock.advance(1)
@@ -188,7 +210,7 @@ class SendingTests(NetworkTestCase):
         """A call that fails ends the connection."""
         self.sending.send(b"a")
         self.clock.advance(0)
-        self.calls[0][1].errback(ValueError("no"))
+        self.answer_first(ValueError("no"))
         self.assertEqual(len(self.broken), 1)
 
     def test_stop_leaves_no_timer(self) -> None:
