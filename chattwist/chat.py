@@ -77,10 +77,10 @@ class Chat:
             self.gone.add(operation.id)
         if operation.key and not self._counts(operation):
             return
-        if operation.id in self.gone or not self._reachable(operation):
+        sender, recipient = self.accounts.known(operation.sender), self.accounts.known(operation.recipient)
+        if operation.id in self.gone or (sender.deleted and recipient.deleted):
             return
         self.messages[operation.id] = operation
-        sender, recipient = self.accounts.known(operation.sender), self.accounts.known(operation.recipient)
         if not sender.deleted:
             _insert(sender.messages, operation)
         if recipient is not sender and not recipient.deleted:
@@ -254,7 +254,7 @@ def _pair(message: model.Sent) -> tuple[str, str]:
 
 
 def _insert(messages: list[model.Sent], message: model.Sent) -> None:
-    if not messages or place(messages[-1]) < place(message):
+    if not messages or messages[-1].at < message.at:
         messages.append(message)
     else:
         messages.insert(position(messages, place(message)), message)

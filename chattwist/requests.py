@@ -6,7 +6,7 @@ in its commit, and one whose claim is taken waits for the next.
 """
 
 from collections.abc import Callable, Collection
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -25,8 +25,9 @@ NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
-    """What all requests have: ``key`` is the retry key or ``""``."""
+    """What all requests have: ``key`` is the retry key or ``""``. ``by_session``: only an account's session may ask for it."""
 
+    by_session: ClassVar[bool] = False
     key: str = ""
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
@@ -85,6 +86,7 @@ class Confirm(Request, frozen=True, tag="confirm"):
 class OwnAccount(Request, frozen=True):
     """A request about the account that makes it; ``account`` is its id."""
 
+    by_session: ClassVar[bool] = True
     account: str
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
@@ -162,8 +164,9 @@ class Delete(OwnAccount, frozen=True, tag="delete"):
 
 
 class MarkRead(OwnAccount, frozen=True, tag="read"):
-    """Count messages as read by the account, to which they were sent."""
+    """Count messages as read by the account, to which they were sent; also when the session that showed them is over."""
 
+    by_session: ClassVar[bool] = False
     messages: tuple[str, ...]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:

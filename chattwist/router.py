@@ -13,7 +13,7 @@ from chattwist.protocol.backend import Committed, Done
 from chattwist.replication import messages
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, View
-from chattwist.requests import HERE, AnyRequest, Confirm, MarkRead, OwnAccount, Register, Tag
+from chattwist.requests import HERE, AnyRequest, Confirm, OwnAccount, Register, Tag
 
 if TYPE_CHECKING:
     from chattwist.batch import Waiting
@@ -44,8 +44,8 @@ class Router:
         self._when_settled: Callable[[], None] | None = None
         self._refusal: errors.ChatError | None = None
         self._messages: dict[type, Callable[[int, Any], None]] = {
-            Forward: self._forwarded,
-            Enter: self._wished,
+            Forward: self._asked,
+            Enter: self._asked,
             messages.Leave: lambda rank, message: self.leave(message.account, message.session),
             messages.Here: lambda rank, message: self._grants.all_of(rank, message.logins),
             messages.Result: self._committed,
@@ -136,7 +136,7 @@ class Router:
     def _is_orphan(self, errand: Errand) -> bool:
         """Whether its session ended while it waited here: it may be another's by now (R21)."""
         what = errand.what
-        if errand.tag != HERE or not isinstance(what, OwnAccount) or isinstance(what, MarkRead):
+        if errand.tag != HERE or not isinstance(what, OwnAccount) or not what.by_session:
             return False
         return not self._outside.is_here(what.account, errand.session)
 
@@ -185,7 +185,7 @@ class Router:
     def _may_act(self, errand: Errand) -> bool:
         """Whether the session that asks is the account's (R21)."""
         what = errand.what
-        if not isinstance(what, OwnAccount) or isinstance(what, MarkRead):
+        if not isinstance(what, OwnAccount) or not what.by_session:
             return True
         return bool(errand.session) and self._grants.may_act(errand.home, what.account, errand.session)
 
@@ -236,21 +236,11 @@ class Router:
         """Something that another replica asks or answers."""
         self._messages[type(message)](rank, message)
 
-    def _forwarded(self, rank: int, message: Forward) -> None:
-        if self._is_for_us(rank, message):
-            answer = self._answer_to(rank, message.number)
-            self._begin(message.request, message.session, answer, message.rank, (rank, message.number))
-
-    def _wished(self, rank: int, message: Enter) -> None:
-        if self._is_for_us(rank, message):
-            answer = self._answer_to(rank, message.number)
-            self._begin(message, "", answer, message.rank, (rank, message.number))
-
-    def _is_for_us(self, rank: int, message: Forward | Enter) -> bool:
-        ours = self.view is not None and message.epoch in (messages.NEVER, self.view.epoch) and not self._stopping
-        if not ours:
-            self._outside.send(rank, messages.Again(message.number))
-        return ours
+    def _asked(self, rank: int, message: Forward | Enter) -> None:
+        if self.view is None or message.epoch not in (messages.NEVER, self.view.epoch) or self._stopping:
+            return self._outside.send(rank, messages.Again(message.number))
+        what, session = (message, "") if isinstance(message, Enter) else (message.request, message.session)
+        self._begin(what, session, self._answer_to(rank, message.number), message.rank, (rank, message.number))
 
     def _again(self, rank: int, message: messages.Again) -> None:
         errand = self._sent.pop(message.number, None)

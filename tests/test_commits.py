@@ -10,7 +10,7 @@ from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.commits import MOST_OPERATIONS, Commits
 from chattwist.protocol.backend import Committed
-from chattwist.protocol.server import Client
+from chattwist.protocol.client import Client
 from chattwist.requests import HERE, AnyRequest, Delete, Register, Send
 from tests.wire import World
 

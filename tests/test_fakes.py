@@ -128,7 +128,7 @@ class PasswordThreadsTests(ThreadsContract, TestCase):
 
 @implementer(IHalfCloseableProtocol, IPullProducer)
 class Peer(Protocol):
-    """A protocol that is its own producer, as protocol.server.Client is."""
+    """A protocol that is its own producer, as protocol.client.Client is."""
 
     transport: Any
     drained = 0
@@ -148,7 +148,7 @@ class Peer(Protocol):
 
 
 class TransportContract:
-    """What protocol.server.Client may rely on; ``connect`` gives a Peer and a function that reads all the client got."""
+    """What protocol.client.Client may rely on; ``connect`` gives a Peer and a function that reads all the client got."""
 
     connect: Callable[[], Coroutine[Any, Any, tuple[Peer, Callable[[], Coroutine[Any, Any, bytes]]]]]
     assertEqual: Callable[..., None]

@@ -23,6 +23,7 @@ SHELL = {  # the modules that may import Twisted; all others are pure
     "chattwist.supervised",
     "chattwist.supervisor",
     "chattwist.tap",
+    "chattwist.protocol.client",
     "chattwist.protocol.server",
     "chattwist.replication.broker",
     "chattwist.replication.channel",

@@ -6,8 +6,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors, model
-from chattwist.cluster import Timings
 from chattwist.batch import Waiting
+from chattwist.cluster import Timings
 from chattwist.protocol.backend import Committed
 from chattwist.replication.log import Log
 from chattwist.replication.messages import (

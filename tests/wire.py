@@ -12,7 +12,8 @@ from chattwist.chat import Chat
 from chattwist.cluster import DEFAULT as DEFAULT_CLUSTER
 from chattwist.cluster import Cluster, Limits, Timings
 from chattwist.member import NoChannel, state_of
-from chattwist.protocol.server import Client, Clients
+from chattwist.protocol.client import Client
+from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
 from chattwist.replication.log import Log
 
@@ -78,10 +79,28 @@ class NoThreads:
 
 
 class Socket:
-    """The socket options that a connection sets."""
+    """What a connection asks of its socket, which takes no bytes now: they go by way of the transport."""
 
     def setsockopt(self, *option: int) -> None:
         """Take an option."""
+
+    def send(self, data: bytes) -> int:
+        """See socket.send."""
+        raise BlockingIOError
+
+
+class MemorySocket(Socket):
+    """One that takes what its transport has room for."""
+
+    def __init__(self, transport: "MemoryTransport") -> None:
+        self._transport = transport
+
+    def send(self, data: bytes) -> int:
+        """See socket.send."""
+        if self._transport.stuck:
+            raise BlockingIOError
+        self._transport.io.write(data)
+        return len(data)
 
 
 class MemoryTransport(StringTransport):
@@ -103,7 +122,7 @@ class MemoryTransport(StringTransport):
 
     def getHandle(self) -> Socket:
         """The socket."""
-        return Socket()
+        return MemorySocket(self)
 
     def write(self, data: bytes) -> None:
         """Hold it until the next flush."""

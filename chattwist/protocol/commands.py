@@ -27,7 +27,7 @@ class Command:
     codes: tuple[int, ...]
     do: Do
     least: int = 0  # arguments, in words
-    most: int | None = 0  # None: the last one is text
+    most: int | None = 0  # None: the last one is text, and ``least`` is 1
     before_login: bool = False
     after_login: bool = True
     records: bool = True
@@ -46,7 +46,7 @@ class Command:
     def check(self, line: "Line", logged_in: bool) -> None:
         """Refuse the command in a session where it is not allowed, or with the wrong number of arguments."""
         self.check_login(logged_in)
-        count = len(line.words())
+        count = len(line.words()) if self.most is not None else bool(line.rest)
         many = self.most is not None and count > self.most
         if many or count < self.least:
             hint = "; leave out a password that has spaces, then it is asked for" if many and 331 in self.codes else ""

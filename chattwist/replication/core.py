@@ -71,7 +71,7 @@ class Core:
         if not self.own.serving or self.own.view is None or self.own.effects or self.changes.change is not None:
             return False
         if isinstance(event, steps.Received):
-            return isinstance(event.message, messages.Append | messages.Ack)
+            return isinstance(event.message, (messages.Append, messages.Ack))
         return isinstance(event, steps.Commit) or (
             isinstance(event, steps.Written) and not event.full and self.own.writes_round
         )

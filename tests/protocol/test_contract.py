@@ -6,7 +6,7 @@ from importlib.resources import files
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors
-from chattwist.protocol import accounts, information, messages, server
+from chattwist.protocol import accounts, client, information, messages
 from chattwist.protocol.commands import COMMANDS, MUTATION
 
 TEXT = (files("chattwist.protocol") / "PROTOCOL.txt").read_text()
@@ -29,10 +29,10 @@ def sent_by_the_code() -> set[int]:
     found = {
         error.code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.ChatError)
     }
-    for module in (accounts, information, messages, server):
+    for module in (accounts, client, information, messages):
         source = (files("chattwist.protocol") / f"{module.__name__.split('.')[-1]}.py").read_text()
         found |= {int(code) for code in re.findall(r"reply\((\d{3}),", source)}
-    return found | {331, server.CLOSING}
+    return found | {331, client.CLOSING}
 
 
 class ContractTests(SynchronousTestCase):
