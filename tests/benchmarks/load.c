@@ -35,7 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PORTS = 16, COMMANDS = 8, LINE = 9000, INPUT = 65536, LOGINS = 100, EVENTS = 256 };
+enum { PORTS = 16, COMMANDS = 8, LINE = 9000, INPUT = 65536, LOGINS = 24, EVENTS = 256 };
 
 struct client {
     int fd, number;

@@ -20,11 +20,12 @@ from tests.endtoend.harness import PASSWORD
 
 FIRST = 1_700_000_000_000_000  # the time of the first operation
 RECORD = 1000  # operations a line of the journal
+TOGETHER = 10  # messages that one account sends another before that one reads them
 
 
 @attrs.frozen
 class Prepared:
-    """So many accounts, and messages each of which one of them sent to the next; ``cost`` is bcrypt's."""
+    """So many accounts, and messages that each sent to the next; ``cost`` is bcrypt's."""
 
     accounts: int
     messages: int = 0
@@ -44,10 +45,11 @@ class Prepared:
             yield from self._message(n, FIRST + 2 * (self.accounts + n))
 
     def _message(self, n: int, at: int) -> Iterator[model.AnyOperation]:
-        sender, recipient = (f"accounts-{2 * (m % self.accounts) + 1}" for m in (n, n + 1))
+        sender, recipient = (f"accounts-{2 * (m % self.accounts) + 1}" for m in (n // TOGETHER, n // TOGETHER + 1))
         yield model.Sent(f"messages-{n + 1}", at, sender, recipient, f"{n:0{TEXT}}")
-        if self.is_read:
-            yield model.Read(f"readmark-{n + 1}", at + 1, recipient, (f"messages-{n + 1}",))
+        if self.is_read and (n + 1) % TOGETHER == 0:
+            read = tuple(f"messages-{m + 1}" for m in range(n + 1 - TOGETHER, n + 1))
+            yield model.Read(f"readmark-{(n + 1) // TOGETHER}", at + 1, recipient, read)
 
     def write(self, directory: str, journal_size: int = JOURNAL_SIZE) -> None:
         """Write it: journals of ``journal_size`` bytes, and a snapshot of all but the last of them."""
