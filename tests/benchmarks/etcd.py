@@ -1,8 +1,7 @@
 """Three nodes of etcd, to compare with: a replicated store that also has each write on three disks.
 
 They are found as ``etcd`` on the PATH, or where CHATTWIST_ETCD says; the program that loads them as ``etcdbench``, or
-where CHATTWIST_ETCDBENCH says. It is called ``etcdbench -n CLIENTS -s BYTES -t SECONDS -e ADDRESS``, each client puts
-one value after another, and it prints a line with ``puts/s=N p50=Nms p99=Nms`` for these seconds.
+where CHATTWIST_ETCDBENCH says; its source is etcdbench.go, and docs/PERFORMANCE.md tells how to build it.
 """
 
 import json

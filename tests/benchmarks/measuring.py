@@ -115,7 +115,8 @@ class Figures:
         refused = f", {self.refused} refused" if self.refused else ""
         delivered = f", {self.delivered / self.count:.0%} pushed" if self.delivered else ""
         cpu = f", {self.cpu}" if self.cpu else ""
-        times = f"p50 {self.p50:7.3f} ms p99 {self.p99:8.3f} ms max {self.max:7.1f} ms"
+        longest = f" max {self.max:7.1f} ms" if self.max else ""
+        times = f"p50 {self.p50:7.3f} ms p99 {self.p99:8.3f} ms{longest}"
         return f"{self.rate:8,.0f}/s {times}{delivered}{refused}{cpu}"
 
 
