@@ -14,8 +14,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PATIENCE = 60.0  # seconds until a test gives up on an answer
 PASSWORD = "a-good-password"
 
-TWISTD = (  # with Ctrl-C heard, also where the tests themselves run in the background of a shell, which ignores it
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+TWISTD = (  # Ctrl-C and a hang-up are heard, also where the tests run in a shell's background or under nohup: those ignore them
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     "from twisted.scripts.twistd import run; run()"
 )
 SHORT_JOURNALS = (
