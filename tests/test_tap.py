@@ -38,6 +38,7 @@ TWISTD = textwrap.dedent("""
 
     sys.modules["chattwist.service"] = types.ModuleType("chattwist.service")
     sys.modules["chattwist.service"].ReplicaService = ReplicaService
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     twistd.run()
 """)
