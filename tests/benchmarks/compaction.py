@@ -18,6 +18,7 @@ CLIENTS = 64
 MESSAGES = 200_000
 ROUNDS = 3
 ENDLESS = 10**12  # bytes, so there is one journal only
+SHORT_JOURNAL = 100_000  # bytes, after which a replica closes it in a short run
 LOOK = 0.005  # seconds between two looks
 FIRST_JOURNAL = "journal-000001.jsonl"
 
@@ -53,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="chattwist-compaction-") as folder:
         Prepared(CLIENTS, 5_000 if short else MESSAGES).write(directory := os.path.join(folder, "one"), ENDLESS)
         for number in range(arguments.rounds or (1 if short else ROUNDS)):
-            with replicas() as cluster:
+            with replicas(journal_size=SHORT_JOURNAL if short else 0) as cluster:
                 put(directory, cluster)
                 during, after = measure(cluster.begin(), 0.2 if short else 5.0)
             ratios.append(during.p99 / after.p99)
