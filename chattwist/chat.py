@@ -9,6 +9,8 @@ copies of each other only while the key is remembered, a day.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import force_setattr
+
 from chattwist import model
 from chattwist.accounts import Account, Accounts
 from chattwist.model import Place, place
@@ -81,6 +83,9 @@ class Chat:
         if operation.id in self.gone or (sender.deleted and recipient.deleted):
             return
         self.messages[operation.id] = operation
+        # what was decoded has strings of its own for what its account has already: a fifth of its memory
+        force_setattr(operation, "sender", sender.id)
+        force_setattr(operation, "recipient", recipient.id)
         if not sender.deleted:
             _insert(sender.messages, operation)
         if recipient is not sender and not recipient.deleted:
@@ -131,12 +136,17 @@ class Chat:
 
     def _marked_read(self, operation: model.Read) -> None:
         self._remember(operation, operation.account)
+        ids = []
         for message_id in operation.messages:
             message = self.messages.get(message_id)
             if message is not None:
                 self._forget_unread(message)
-            elif message_id not in self.gone and message_id not in self._copies:
-                self._read.add(message_id)
+                ids.append(message.id)
+            else:
+                ids.append(message_id)
+                if message_id not in self.gone and message_id not in self._copies:
+                    self._read.add(message_id)
+        force_setattr(operation, "messages", tuple(ids))  # see _sent
 
     def _forget_unread(self, message: model.Sent) -> None:
         recipient = self.accounts[message.recipient]
