@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import attrs
 
 from chattwist import model
-from chattwist.model import Place, place
+from chattwist.model import Rank, place, rank
 from chattwist.names import Claim, Names, fold
 
 
@@ -19,7 +19,7 @@ class Account:
     confirmed: bool = False  # its registration was committed (R19)
     listed: Claim | None = None  # by which it has its name now; None: it has none
     password: str = ""
-    password_set: Place = (0, "")
+    password_set: Rank = (0, 0, "")
     deleted: bool = False
     messages: list[model.Sent] = attrs.Factory(list)
     unread: dict[str, model.Sent] = attrs.Factory(dict)
@@ -74,7 +74,7 @@ class Accounts(dict[str, Account]):
             return
         account.registered = operation
         account.name = operation.name
-        self.set_password(account, operation.password, place(operation))
+        self.set_password(account, operation.password, rank(operation))
         if account.deleted:
             self.former.setdefault(fold(account.name), []).append(account.id)
         self._alike(account).append(account)
@@ -86,8 +86,8 @@ class Accounts(dict[str, Account]):
         account.confirmed = True
         self._give_names(account)
 
-    def set_password(self, account: Account, password: str, where: Place) -> None:
-        """Of several passwords the one that was set last counts."""
+    def set_password(self, account: Account, password: str, where: Rank) -> None:
+        """Of several passwords the one that was set last counts, see model.rank."""
         if where > account.password_set:
             account.password, account.password_set = password, where
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import attrs
+from msgspec.structs import force_setattr
 
 from chattwist import errors, model
 from chattwist.chat import Chat
@@ -79,6 +80,8 @@ class Deciding:
             operation = request.done_before(self._chat, now)
             if operation is None:
                 operation = request.decide(self._chat, stamp)
+                if operation.key or isinstance(operation, model.PasswordChanged):
+                    force_setattr(operation, "view", self._stamps.view)  # nobody has seen it yet
                 batch.operations.append(operation)
                 batch.tags.append(one.tag)
             elif not self._is_settled(operation.id):

@@ -13,7 +13,7 @@ from msgspec.structs import force_setattr
 
 from chattwist import model
 from chattwist.accounts import Account, Accounts
-from chattwist.model import Place, place
+from chattwist.model import Place, place, rank
 from chattwist.names import fold
 
 KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
@@ -36,7 +36,7 @@ class Chat:
         self._copies: dict[str, model.Sent] = {}  # messages of which another with the same retry key stands for all
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
-        self._keys: dict[tuple[str, str], tuple[model.AnyOperation, ...]] = {}  # (owner, key) → what it was used for
+        self._keys: dict[tuple[str, str], tuple[model.Keyed, ...]] = {}  # (owner, key) → what it was used for
         self._merges = {
             model.Sent: self._sent,
             model.Read: self._marked_read,
@@ -58,7 +58,7 @@ class Chat:
 
     def _password_changed(self, operation: model.PasswordChanged) -> None:
         self._remember(operation, operation.account)
-        self.accounts.set_password(self.accounts.known(operation.account), operation.password, place(operation))
+        self.accounts.set_password(self.accounts.known(operation.account), operation.password, rank(operation))
 
     def _unregistered(self, operation: model.Unregistered) -> None:
         account = self.accounts.known(operation.account)
@@ -97,13 +97,14 @@ class Chat:
     def _counts(self, operation: model.Sent) -> bool:
         """One message a retry key and day, also when two halves of a cut cluster each stored one.
 
-        The last stays: its sender repeated the others because they were not answered. If one is deleted, all are.
+        The one of the last view stays: its sender repeated the others because they were not answered. If one is
+        deleted, all are.
         """
         copies = self._copies_of(operation)
         self._remember(operation, operation.sender)
         deleted = operation.id in self.gone
-        self._drop_copies([copy for copy in copies if deleted or place(copy) < place(operation)])
-        counts = all(place(copy) < place(operation) and copy.id not in self.gone for copy in copies)
+        self._drop_copies([copy for copy in copies if deleted or rank(copy) < rank(operation)])
+        counts = all(rank(copy) < rank(operation) and copy.id not in self.gone for copy in copies)
         if not counts and not deleted:
             self._copies[operation.id] = operation
         return counts
@@ -186,12 +187,12 @@ class Chat:
 
     # -- retry keys
 
-    def _remember(self, operation: model.AnyOperation, owner: str) -> None:
+    def _remember(self, operation: model.Keyed, owner: str) -> None:
         if operation.key:
             known = self._keys.pop((owner, operation.key), ())  # put back at the end: the newest keys stand last
-            self._keys[owner, operation.key] = tuple(sorted({*known, operation}, key=place))
+            self._keys[owner, operation.key] = tuple(sorted({*known, operation}, key=rank))
 
-    def done_before(self, owner: str, key: str, now: int) -> model.AnyOperation | None:
+    def done_before(self, owner: str, key: str, now: int) -> model.Keyed | None:
         """What was recorded under a retry key within a day before ``now``; ``owner`` is an account's id."""
         return next((known for known in reversed(self._keys.get((owner, key), ())) if is_remembered(known, now)), None)
 
@@ -199,7 +200,7 @@ class Chat:
         """Drop retry keys older than a day; ``now`` in microseconds since 1970."""
         while self._keys:
             oldest = next(iter(self._keys))
-            if is_remembered(self._keys[oldest][-1], now):
+            if any(is_remembered(known, now) for known in self._keys[oldest]):
                 return
             del self._keys[oldest]
 

@@ -11,6 +11,7 @@ takes a third of the time, and each needs 16 bytes less. In all of them
 ``id``   str, ``ORIGIN-N``
 ``at``   int, microseconds since 1970 UTC; one stamp, set once, larger than that of all operations known to its maker
 ``key``  str, the client's retry key, or ``""``
+``view`` int, the number of the view in which it was made; 0 where that does not matter
 """
 
 import secrets
@@ -36,6 +37,7 @@ class Registered(Operation, frozen=True, omit_defaults=True, gc=False, tag="regi
     name: str
     password: str
     key: str = ""
+    view: int = 0
 
 
 class Confirmed(Operation, frozen=True, omit_defaults=True, gc=False, tag="confirmed"):
@@ -51,6 +53,7 @@ class PasswordChanged(Operation, frozen=True, omit_defaults=True, gc=False, tag=
     account: str
     password: str
     key: str = ""
+    view: int = 0
 
 
 class Unregistered(Operation, frozen=True, omit_defaults=True, gc=False, tag="unregistered"):
@@ -58,6 +61,7 @@ class Unregistered(Operation, frozen=True, omit_defaults=True, gc=False, tag="un
 
     account: str
     key: str = ""
+    view: int = 0
 
 
 class Sent(Operation, frozen=True, omit_defaults=True, gc=False, tag="sent"):
@@ -67,6 +71,7 @@ class Sent(Operation, frozen=True, omit_defaults=True, gc=False, tag="sent"):
     recipient: str
     text: str
     key: str = ""
+    view: int = 0
 
 
 class Deleted(Operation, frozen=True, omit_defaults=True, gc=False, tag="deleted"):
@@ -75,6 +80,7 @@ class Deleted(Operation, frozen=True, omit_defaults=True, gc=False, tag="deleted
     account: str
     messages: tuple[str, ...]
     key: str = ""
+    view: int = 0
 
 
 class Read(Operation, frozen=True, omit_defaults=True, gc=False, tag="read"):
@@ -83,6 +89,7 @@ class Read(Operation, frozen=True, omit_defaults=True, gc=False, tag="read"):
     account: str
     messages: tuple[str, ...]
     key: str = ""
+    view: int = 0
 
 
 class Lost(Operation, frozen=True, omit_defaults=True, gc=False, tag="lost"):
@@ -91,6 +98,7 @@ class Lost(Operation, frozen=True, omit_defaults=True, gc=False, tag="lost"):
     key: str = ""
 
 
+Keyed: TypeAlias = Registered | PasswordChanged | Unregistered | Sent | Deleted | Read  # what may have a retry key
 AnyOperation: TypeAlias = Lost | Registered | Confirmed | PasswordChanged | Unregistered | Sent | Deleted | Read
 
 
@@ -100,6 +108,17 @@ Place: TypeAlias = tuple[int, str]
 def place(operation: Operation) -> Place:
     """Where an operation stands in the one order that all replicas show."""
     return operation.at, operation.id
+
+
+Rank: TypeAlias = tuple[int, int, str]
+
+
+def rank(operation: Keyed) -> Rank:
+    """Which of several that stand for one thing counts: the one of the last view, and in that the last.
+
+    Time alone does not tell: the clock of a replica that was cut off, and of which nobody heard any more, may be ahead.
+    """
+    return operation.view, operation.at, operation.id
 
 
 def new_origin() -> str:
@@ -114,12 +133,13 @@ class Stamps:
     Where others may have recorded some, ``renew()`` begins another origin.
     """
 
-    __slots__ = ("_count", "_draw", "_latest", "origin")
+    __slots__ = ("_count", "_draw", "_latest", "origin", "view")
 
     def __init__(self, draw: Callable[[], str] = new_origin) -> None:
         """``draw`` gives a new origin each time."""
         self._draw = draw
         self.origin = draw()
+        self.view = 0  # the number of the one in which operations are made
         self._count = 0
         self._latest = 0
 

@@ -54,7 +54,7 @@ class Replica:
             heard=lambda: self._roster.elsewhere(self._rank),
         )  # fmt: skip
         self.member = Member(self.core, self, writer, reactor, self._disk_failed)
-        stamps = model.Stamps(origin)
+        self._stamps = stamps = model.Stamps(origin)
         self._commits = Commits(reactor, chat, stamps, self._clock, self, self.result, self._is_settled)
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
         self._router = Router(
@@ -226,6 +226,7 @@ class Replica:
     def role(self, role: str, view: View | None) -> None:
         """See Side."""
         self._role = role
+        self._stamps.view = view.epoch[0] if view is not None else 0
         self._delivery.push()
         if view is not None:
             self._tell_primary(view)

@@ -20,12 +20,13 @@ def operations() -> st.SearchStrategy[model.AnyOperation]:
     account = st.sampled_from(ACCOUNTS)
     some = st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3).map(tuple)
     key = st.sampled_from(["", "k1", "k2"])
+    view = st.integers(0, 2)
     return st.one_of(
         st.builds(model.Registered, account, at, st.sampled_from(["bob", "Bob", "eve"]), st.just("hash"), key),
         st.builds(model.Confirmed, st.sampled_from(["c-1", "c-2"]), at, account),
-        st.builds(model.PasswordChanged, st.sampled_from(["p-1", "p-2"]), at, account, st.sampled_from("xy"), key),
+        st.builds(model.PasswordChanged, st.sampled_from(["p-1", "p-2"]), at, account, st.sampled_from("xy"), key, view),
         st.builds(model.Unregistered, st.sampled_from(["u-1", "u-2"]), at, account, key),
-        st.builds(model.Sent, st.sampled_from(MESSAGES), at, account, account, st.just("hi"), key),
+        st.builds(model.Sent, st.sampled_from(MESSAGES), at, account, account, st.just("hi"), key, view),
         st.builds(model.Deleted, st.sampled_from(["d-1", "d-2"]), at, account, some, key),
         st.builds(model.Read, st.sampled_from(["r-1", "r-2"]), at, account, some, key),
     )
@@ -183,6 +184,27 @@ class ChatTests(SynchronousTestCase):
         self.assertIsNone(chat.done_before("a-1", "key", 1001 + KEY_LIFETIME))
         chat.forget_keys(1001 + KEY_LIFETIME)
         self.assertEqual(chat._keys, {})
+
+    def test_the_last_view_counts(self) -> None:
+        """Of two messages under one key, and of two passwords, the one of the later view stays, whatever the clocks say.
+
+        A primary that was cut off, with a clock that is ahead, recorded the other; nobody was told that it did.
+        """
+        cut_off = [
+            model.Sent("m-1", 9000, "a-1", "b-1", "hi", "key", 5),
+            model.PasswordChanged("p-1", 9001, "a-1", "not told", "", 5),
+        ]
+        went_on = [
+            model.Sent("n-1", 1000, "a-1", "b-1", "hi", "key", 6),
+            model.PasswordChanged("q-1", 1001, "a-1", "told", "", 6),
+        ]
+        for order in (cut_off + went_on, went_on + cut_off):
+            chat = two_accounts()
+            for operation in order:
+                chat.apply(operation)
+            self.assertEqual(list(chat.messages), ["n-1"])
+            self.assertIs(chat.done_before("a-1", "key", 9000), went_on[0])
+            self.assertEqual(chat.accounts["a-1"].password, "told")
 
     def test_a_retry_key_used_again_after_a_day(self) -> None:
         """It names another message then, also for a replica that loads both; within the day the last one counts."""

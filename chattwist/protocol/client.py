@@ -184,9 +184,10 @@ class Client(Protocol):
         data, self._out = b"".join(self._out), []
         if data and self._transport_is_empty:
             try:
-                data = data[self.transport.getHandle().send(data) :]
+                sent = self.transport.getHandle().send(data)
             except OSError:  # the transport waits until it is taken, or finds out what is wrong
-                pass
+                sent = 0
+            data = data[sent:]
             if not data:
                 return self._gone_out()
         if data:

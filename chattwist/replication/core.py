@@ -126,8 +126,8 @@ class Core:
 
     @property
     def fit(self) -> bool:
-        """Whether this replica can write to its disk."""
-        return self.own.fit(self._timings.silence)
+        """Whether this replica could write to its disk when it last tried."""
+        return self.own.fit(self._timings.silence) and not self.own.is_full
 
     def seen(self, rank: int) -> tuple[str, str]:
         """A replica's role and state, as STATUS shows them."""

@@ -44,7 +44,8 @@ class Own:
         self.installed: View | None = None
         self.incomplete_since = now  # when ``current`` became false
         self.highest = state.promised[0]  # largest number of an epoch seen
-        self.full_until = 0.0
+        self.is_full = False  # what was to be written last found no room
+        self.full_until = 0.0  # until when nothing is written after that
         self.unsettled: set[str] = set()  # ids of operations caught up with since the view began: others may lack them
         self.effects: list[Effect] = []
         self._full_for = 0.0
@@ -127,6 +128,7 @@ class Own:
 
     def written(self, full: bool) -> None:
         """The oldest write ended."""
+        self.is_full = full
         write = self._writes.popleft()
         if full and self.now >= self.full_until:  # the others that were queued behind it fail alike
             self._full_for = min(60.0, max(1.0, self._full_for * 2))
