@@ -71,7 +71,7 @@ class Grants:
         self._count += 1
         login = Login(wish.account, wish.rank, wish.session, (self._view.epoch[0], self._count))
         self._roster.enter(login)
-        self._tell(Logins([login], []))
+        self._tell([login], [])
         return login
 
     def left(self, account: str, session: str) -> None:
@@ -79,18 +79,22 @@ class Grants:
         login = self._roster.get(account)
         if login is not None and login.session == session:
             self._roster.leave(account)
-            self._tell(Logins([], [account]))
+            self._tell([], [account])
         for again in self._ending.pop(session, ()):
             again()
 
     def all_of(self, rank: int, logins: list[Login]) -> None:
-        """These are all sessions of a replica."""
+        """These are all sessions of a replica; of no interest to one that does not grant any."""
+        if self._view is None:
+            return
         there = {login.session for login in logins}
         for login in self._roster.at(rank):
             if login.session not in there:
                 self.left(login.account, login.session)
 
-    def _tell(self, logins: Logins) -> None:
-        for rank in self._view.members if self._view is not None else ():
-            if rank != self._rank:
-                self._send(rank, logins)
+    def _tell(self, entered: list[Login], left: list[str]) -> None:
+        if self._view is not None:
+            logins = Logins(self._view.epoch, entered, left)
+            for rank in self._view.members:
+                if rank != self._rank:
+                    self._send(rank, logins)

@@ -271,7 +271,7 @@ class Replica:
 
     def entered(self, view: View, logins: Sequence[Login], over: Sequence[str]) -> None:
         """See Side."""
-        self._sessions.view_begins(logins, over)
+        self._sessions.view_begins(view, logins, over)
 
     def deliver(self, rank: int, message: AnyMessage) -> None:
         """See Side."""

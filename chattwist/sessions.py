@@ -8,7 +8,7 @@ from chattwist.chat import Chat
 from chattwist.online import Online
 from chattwist.protocol.backend import Done
 from chattwist.protocol.session import Session
-from chattwist.replication.messages import NEVER, AnyMessage, End, Enter, Here, Leave, Login, Logins
+from chattwist.replication.messages import NEVER, AnyMessage, End, Enter, Epoch, Here, Leave, Login, Logins, View
 from chattwist.roster import Roster
 from chattwist.router import Router
 
@@ -26,6 +26,7 @@ class Sessions:
         self._rank, self._chat, self._online, self._roster, self._router = rank, chat, online, roster, router
         self._prefix, self._send = prefix, send
         self._count = 0
+        self._epoch: Epoch = NEVER  # of the view that began last
 
     def enter(self, account: Account, hashed: str, takeover: bool, session: Session, done: Done) -> None:
         """Have a session logged in whose password was found to fit the hash; ``done(Login | ChatError)``."""
@@ -70,7 +71,9 @@ class Sessions:
         self._send(rank, Leave(message.account, message.session))
 
     def changed(self, message: Logins) -> None:
-        """The primary tells who came and went."""
+        """The primary tells who came and went; what an earlier one said may come late, and counts no more (R12)."""
+        if message.epoch != self._epoch:
+            return
         for login in message.entered:
             self._roster.enter(login)
             if self._online.id(login.account) not in ("", login.session):
@@ -78,8 +81,9 @@ class Sessions:
         for account in message.left:
             self._roster.leave(account)
 
-    def view_begins(self, logins: Sequence[Login], over: Iterable[str]) -> None:
+    def view_begins(self, view: View, logins: Sequence[Login], over: Iterable[str]) -> None:
         """These are all sessions of the view's members; those whose ids are in ``over`` have to end."""
+        self._epoch = view.epoch
         self._roster.replace(logins)
         ended = set(over)
         for mine in self._online.logins:

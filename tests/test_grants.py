@@ -60,7 +60,7 @@ class GrantsTests(SynchronousTestCase):
         self.enter(wish(1, "s1"))
         login = Login("a-1", 1, "s1", (5, 1))
         self.assertEqual(self.answers, [login])
-        self.assertEqual(self.told(), [(1, Logins([login], [])), (2, Logins([login], []))])
+        self.assertEqual(self.told(), [(rank, Logins((5, 0), [login], [])) for rank in (1, 2)])
         self.assertEqual(self.roster.get("a-1"), login)
 
     def test_asked_twice(self) -> None:
@@ -98,7 +98,7 @@ class GrantsTests(SynchronousTestCase):
         self.assertEqual((len(self.answers), self.again), (1, []))
         self.grants.left("a-1", "s1")
         self.assertEqual(self.again, ["s2"])
-        self.assertEqual(self.told(), [(1, Logins([], ["a-1"])), (2, Logins([], ["a-1"]))])
+        self.assertEqual(self.told(), [(rank, Logins((5, 0), [], ["a-1"])) for rank in (1, 2)])
         self.enter(wish(2, "s2", takeover=True))
         self.assertEqual(self.answers[-1], Login("a-1", 2, "s2", (5, 2)))
 
@@ -146,6 +146,13 @@ class GrantsTests(SynchronousTestCase):
             [self.roster.get(account) is not None for account in ("a-1", "a-2", "a-3")], [False, True, True]
         )
         self.assertEqual(self.again, ["s4"])
+
+    def test_all_sessions_told_to_one_that_leads_no_more(self) -> None:
+        """What a replica tells somebody who is not primary any more changes nothing: the new primary was told, too."""
+        self.enter(wish(1, "s1"))
+        self.grants.rest()
+        self.grants.all_of(1, [])
+        self.assertIsNotNone(self.roster.get("a-1"))
 
     def test_the_view_ends(self) -> None:
         """Those who waited ask again, whoever leads then; a grant of a later view is always later."""

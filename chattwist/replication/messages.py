@@ -251,8 +251,9 @@ class Here(Message, frozen=True, tag="here"):
 
 
 class Logins(Message, frozen=True, tag="logins"):
-    """Sessions that were granted, and accounts that have none any more: what all members know."""
+    """Sessions that were granted in the view of ``epoch``, and accounts that have none any more: what all members know."""
 
+    epoch: Epoch
     entered: list[Login]
     left: list[str]
 
