@@ -338,6 +338,9 @@ class Router:
         for number, errand in list(self._sent.items()):
             if now >= errand.answer_by:
                 self._settle(number, self._unknown(errand))
+            elif errand.epoch != messages.NEVER and errand.repeatable and self._relay() is not None:
+                del self._sent[number]  # it may never have arrived, and there is another way now (R14)
+                self._route_again(errand)
         for operation, waiting in list(self._awaited.items()):
             if now >= waiting[0][0].answer_by:
                 for errand, _ in self._awaited.pop(operation):

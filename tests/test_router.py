@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors, model
@@ -389,6 +390,17 @@ class NewViewTests(RouterTests):
         self.assertEqual(self.answers, [])
         self.apply(SENT)
         self.assertEqual(self.answers, [Committed(SENT, 2)])
+
+    def test_through_another_what_was_on_its_way(self) -> None:
+        """What was forwarded just before the cut may never have arrived: with a retry key it goes out again, without it does not."""
+        keyed = msgspec.structs.replace(SEND, key="k")
+        self.submit()
+        self.submit(keyed)
+        self.sent()
+        self.router.role("", None)
+        self.outside.relays = 2
+        self.pass_time(self.timings.silence + 0.1)
+        self.assertEqual(self.sent(), [(2, Forward(FIRST + 3, NEVER, RANK, keyed, "s1"))])
 
     def test_for_another(self) -> None:
         """A follower passes on what it is given, in the name of the replica that it came from, and hands back the answer."""
