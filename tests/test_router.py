@@ -392,7 +392,7 @@ class NewViewTests(RouterTests):
         self.assertEqual(self.answers, [Committed(SENT, 2)])
 
     def test_through_another_what_was_on_its_way(self) -> None:
-        """What was forwarded just before the cut may never have arrived: with a retry key it goes out again, without it does not."""
+        """What was forwarded just before the cut may never have arrived: with a retry key it goes out again."""
         keyed = msgspec.structs.replace(SEND, key="k")
         self.submit()
         self.submit(keyed)
