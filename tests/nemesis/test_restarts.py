@@ -195,7 +195,7 @@ class SurvivorTests(Restarts):
         self.cluster[1].fill_disk()
         self.send(client)
         self.assertIn("on 2 replicas", self.send(client))
-        self.assertTrue(stuck.ask("SEND ann full")[0].startswith("452 "))
+        self.assertRegex(stuck.ask("SEND ann full")[0], "^452 ")
         self.assertIn(self.acknowledged[0], stuck.ask("HISTORY")[0])
         self.cluster[1].free_disk()
         self.cluster.wait_quiet(*NUMBERS)
