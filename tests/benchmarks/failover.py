@@ -10,6 +10,7 @@ Nothing is said of how long it may take. But the clients' sessions have to go on
 """
 
 import argparse
+import secrets
 import statistics
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from tests.nemesis.cluster import NUMBERS
 
 OTHERS = (2, 3)
 CLIENTS = (2, 3, 3, 3, 3)  # the replica of each; the first is looked at
-COMMAND = "@!n-%k SEND %n %t"
+COMMAND = "@!{}-%k SEND %n %t"  # a retry key of this run: one that was used before would send nothing
 PAUSE = 0.2  # seconds in which all is as usual
 ROUNDS = 20
 
@@ -61,7 +62,8 @@ def kind(cluster: Replicas, name: str, times: int) -> None:
     """Let the primary fail so often in one way, and print."""
     first = cluster[1]
     fail, back = (first.kill, lambda: cluster.start(1)) if name == "kill -9" else (first.stop_signal, first.cont)
-    load = Load(cluster, len(CLIENTS), "-t", "0", "-w", "0", "-c", COMMAND, numbers=CLIENTS).begin()
+    command = COMMAND.format(secrets.token_hex(4))
+    load = Load(cluster, len(CLIENTS), "-t", "0", "-w", "0", "-c", command, numbers=CLIENTS).begin()
     rounds = [once(cluster, fail, back) for _ in range(times)]
     time.sleep(PAUSE)
     figures = load.stop()
