@@ -120,3 +120,25 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """End the connection once all has gone out."""
+
+
+class Gone:
+    """The sink of a session whose connection is gone: that is free at once then, without a search for garbage."""
+
+    telnet = False
+    ending = b"\r\n"
+
+    def write(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def push(self, data: bytes) -> bool:
+        """Nobody sees it."""
+        return False
+
+    def hide_input(self) -> None:
+        """Nobody types."""
+
+    show_input = ready = close = hide_input
+
+
+GONE = Gone()

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chattwist.protocol import grammar
+from chattwist.protocol.backend import GONE
 from chattwist.protocol.session import Session
 from chattwist.protocol.telnet import LineReader
 
@@ -84,6 +85,7 @@ class Client(Protocol):
         """The connection is gone."""
         self._closing, self._out = True, []
         self._session.lost()
+        self._session.sink = GONE
         cancel(self._cut)
         self._clients.closed(self)
 
