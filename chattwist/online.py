@@ -1,7 +1,7 @@
 """Who is logged in on this replica: sessions that the primary granted."""
 
 from chattwist.accounts import Account
-from chattwist.errors import TryLater
+from chattwist.errors import TryLater, WrongPassword
 from chattwist.protocol.session import Session
 from chattwist.replication.messages import Login
 
@@ -24,9 +24,11 @@ class Online:
         return "" if login is None else login.session
 
     def enter(self, session: Session, account: Account, login: Login) -> None:
-        """The session is granted; TryLater if its connection ended meanwhile."""
+        """The session is granted; TryLater if its connection ended meanwhile, WrongPassword if the account was deleted."""
         if session.closed:
             raise TryLater("the connection ended before the login was done")
+        if account.deleted:
+            raise WrongPassword("wrong name or password")
         self.end(account.id, f"{account.name} logged in elsewhere; this login is over")
         self.sessions[account.id], self._logins[account.id] = session, login
         session.begin(account)

@@ -47,7 +47,9 @@ class Replica:
         self._cluster, self._now, self._failed = cluster, now, failed
         self._rank = cluster.ranked.index(address)
         self._online = Online()
-        self._roster = Roster(lambda account: chat.accounts.known(account).name)
+        self._roster = Roster(
+            lambda account: None if chat.accounts.known(account).deleted else chat.accounts[account].name
+        )
         self.core = Core(
             self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
             now=reactor.seconds(), wall=now, logins=lambda: self._online.logins, merge=self._roster.merged,

@@ -10,8 +10,8 @@ from chattwist.replication.messages import Login
 class Roster:
     """The sessions by account id, in the order of the accounts' names."""
 
-    def __init__(self, name_of: Callable[[str], str]) -> None:
-        """``name_of`` gives the name of the account of that id."""
+    def __init__(self, name_of: Callable[[str], str | None]) -> None:
+        """``name_of`` gives the name of the account of that id, None if it is deleted: then it has no session."""
         self._name_of = name_of
         self._logins: dict[str, Login] = {}
         self._newest: dict[str, Login] = {}  # each account's last grant, also where that session is gone
@@ -20,11 +20,10 @@ class Roster:
 
     def replace(self, logins: Iterable[Login]) -> None:
         """These are the sessions now, no others."""
-        self._logins = {login.account: login for login in logins}
-        self._places = {account: (fold(self._name_of(account)), account) for account in self._logins}
+        self._logins, self._places = {}, {}
+        for login in logins:
+            self._put(login)
         self._ordered = sorted(self._places.values())
-        for login in self._logins.values():
-            self._note(login)
 
     def get(self, account: str) -> Login | None:
         """The session of an account."""
@@ -40,11 +39,20 @@ class Roster:
 
     def enter(self, login: Login) -> None:
         """The account has this session now."""
-        if login.account not in self._logins:
-            place = self._places[login.account] = fold(self._name_of(login.account)), login.account
-            insort(self._ordered, place)
+        if self._put(login):
+            insort(self._ordered, self._places[login.account])
+
+    def _put(self, login: Login) -> bool:
+        """Whether it is a new one: its place is not yet among those in order."""
+        name = self._name_of(login.account)
+        if name is None:
+            return False
+        is_new = login.account not in self._logins
+        if is_new:
+            self._places[login.account] = fold(name), login.account
         self._logins[login.account] = login
         self._note(login)
+        return is_new
 
     def _note(self, login: Login) -> None:
         if login.granted >= self._newest.get(login.account, login).granted:

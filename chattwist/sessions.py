@@ -90,7 +90,8 @@ class Sessions:
             theirs = self._roster.get(mine.account)
             if mine.session in ended or (theirs is not None and theirs.session != mine.session):
                 self._online.end(mine.account, ELSEWHERE)
-            elif theirs is None:  # granted so late that the new primary did not hear of it
+            elif theirs is None and not self._chat.accounts[mine.account].deleted:
+                # it was granted so late that the new primary did not hear of it
                 self._ask_again(mine)
 
     def _ask_again(self, login: Login) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.accounts import Account
-from chattwist.errors import TryLater
+from chattwist.errors import TryLater, WrongPassword
 from chattwist.online import Online
 from chattwist.replication.messages import Login
 
@@ -63,6 +63,13 @@ class OnlineTests(SynchronousTestCase):
         gone: Any = FakeSession(closed=True)
         self.assertRaises(TryLater, self.enter, gone, "s2", 2)
         self.assertEqual((self.online.id("a-1"), first.byes, gone.began), ("s1", [], []))
+
+    def test_an_account_that_was_deleted_meanwhile(self) -> None:
+        """A grant that comes after the account was deleted begins no session: the login is refused."""
+        late: Any = FakeSession()
+        self.ann.deleted = True
+        self.assertRaises(WrongPassword, self.enter, late, "s1")
+        self.assertEqual((self.online.id("a-1"), late.began), ("", []))
 
     def test_end(self) -> None:
         """A session that is ended from elsewhere is told why, once."""

@@ -46,6 +46,17 @@ class RosterTests(SynchronousTestCase):
         roster.leave("a-2")
         self.assertEqual(roster.page("", 9), (["a-1", "a-3", "a-4"], False))
 
+    def test_deleted(self) -> None:
+        """A deleted account is logged in nowhere, though its session was granted just before and is told of after that."""
+        names: dict[str, str | None] = {**NAMES, "a-2": None}
+        roster = Roster(names.__getitem__)
+        logins = [Login(account, 0, account, (1, 1)) for account in NAMES]
+        for login in logins:
+            roster.enter(login)
+        self.assertEqual((roster.page("", 9), roster.get("a-2")), ((["a-1", "a-3", "a-4"], False), None))
+        roster.replace(logins)
+        self.assertEqual((roster.page("", 9), roster.get("a-2")), ((["a-1", "a-3", "a-4"], False), None))
+
     def test_replaced(self) -> None:
         """A view begins with its own list: who is not in it is not logged in."""
         self.enter("a-1", "s1")

@@ -114,6 +114,13 @@ class SessionsTests(SynchronousTestCase):
         done(errors.LoggedInElsewhere("elsewhere"))
         self.assertEqual(len(session.byes), 1)
 
+    def test_deleted_as_the_view_changes(self) -> None:
+        """The session of an account that was deleted is not asked for again: the deletion ends it, and says so."""
+        session, _ = self.enter()
+        self.chat.apply(model.Unregistered("a-2", 2, "a-1"))
+        self.sessions.view_begins(VIEW, [], [])
+        self.assertEqual((self.router.wishes, session.byes), ([], []))
+
     def test_it_left_before_it_was_granted_again(self) -> None:
         """A session that ended while it was asked for again is given back: nobody has to take over from nobody."""
         session, _ = self.enter()
