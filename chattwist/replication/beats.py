@@ -53,4 +53,4 @@ class Beats:
         return msgspec.structs.replace(beat, wall=self._wall(), sent=self._own.now)
 
     def _shares(self, rank: int) -> bool:
-        return self._own.view is not None and rank in self._own.view.members
+        return self._own.serving and self._own.view is not None and rank in self._own.view.members

@@ -35,7 +35,7 @@ class Obsolete:
     keys_before: int
     messages: set[str] = attrs.Factory(set)
     accounts: set[str] = attrs.Factory(set)
-    passwords: dict[str, tuple[int, str]] = attrs.Factory(dict)  # account → place of the newest change
+    passwords: dict[str, model.Rank] = attrs.Factory(dict)  # account → rank of the change that counts
 
     def note(self, operation: model.AnyOperation) -> None:
         """First pass: remember what this operation makes useless."""
@@ -45,8 +45,8 @@ class Obsolete:
             case model.Unregistered():
                 self.accounts.add(operation.account)
             case model.PasswordChanged():
-                place = operation.at, operation.id
-                self.passwords[operation.account] = max(place, self.passwords.get(operation.account, place))
+                rank = model.rank(operation)
+                self.passwords[operation.account] = max(rank, self.passwords.get(operation.account, rank))
 
     def strip(self, operation: model.AnyOperation) -> model.AnyOperation:
         """Second pass: the operation without what is useless."""
@@ -65,8 +65,8 @@ class Obsolete:
 
     def _is_replaced(self, operation: model.Registered | model.PasswordChanged) -> bool:
         account = operation.id if isinstance(operation, model.Registered) else operation.account
-        newest = self.passwords.get(account, (0, ""))
-        return account in self.accounts or (operation.at, operation.id) < newest
+        counts = self.passwords.get(account)
+        return account in self.accounts or (counts is not None and model.rank(operation) < counts)
 
 
 def compact(disk: IDisk, upto: int, now: int) -> None:

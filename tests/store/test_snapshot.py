@@ -70,6 +70,16 @@ class StripTests(SynchronousTestCase):
         expected = [model.Registered(ANN, 1, "ann", ""), newest, model.PasswordChanged("a-5", 20, ANN, "")]
         self.assertEqual(compacted([registered, newest, older]), expected)
 
+    def test_the_password_that_counts_stays(self) -> None:
+        """That is the one of the last view, though the clock of another, which was cut off, was ahead."""
+        registered = model.Registered(ANN, 1, "ann", "h1", "key", 4)
+        counts = model.PasswordChanged("a-6", 20, ANN, "h3", view=6)
+        ahead = model.PasswordChanged("a-5", 30, ANN, "h2", view=5)
+        orders: list[list[AnyOperation]] = [[registered, counts, ahead], [registered, ahead, counts]]
+        for operations in orders:
+            after = chat_of(compacted(operations))
+            self.assertEqual((after.accounts[ANN].password, chat_of(operations).accounts[ANN].password), ("h3", "h3"))
+
     def test_passwords_of_deleted_accounts_go(self) -> None:
         """Nobody can log in to a deleted account, so its hash is of no use."""
         gone = model.Unregistered("a-9", 9, ANN)
