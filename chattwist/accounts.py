@@ -8,6 +8,8 @@ from chattwist import model
 from chattwist.model import Rank, place, rank
 from chattwist.names import Claim, Names, fold
 
+NEVER = float("inf")
+
 
 @attrs.define(eq=False)
 class Account:
@@ -16,7 +18,7 @@ class Account:
     id: str
     name: str = ""
     registered: model.Registered | None = None
-    confirmed: bool = False  # its registration was committed (R19)
+    confirmed: int = 0  # when its registration was confirmed first (R19): a stamp, or 0
     listed: Claim | None = None  # by which it has its name now; None: it has none
     password: str = ""
     password_set: Rank = (0, 0, "")
@@ -40,7 +42,7 @@ class Account:
     def claim(self) -> Claim:
         """By which it claims its name; once it is registered."""
         assert self.registered is not None
-        return not self.confirmed, *place(self.registered)
+        return self.confirmed or NEVER, *place(self.registered)
 
 
 class Accounts(dict[str, Account]):
@@ -81,9 +83,9 @@ class Accounts(dict[str, Account]):
         self._give_names(account)
 
     def confirmed(self, operation: model.Confirmed) -> None:
-        """Its registration was committed."""
+        """Its registration was committed, and somebody is told so."""
         account = self.known(operation.account)
-        account.confirmed = True
+        account.confirmed = min(account.confirmed or operation.at, operation.at)
         self._give_names(account)
 
     def set_password(self, account: Account, password: str, where: Rank) -> None:

@@ -10,7 +10,6 @@ from chattwist.protocol.backend import Committed, Done
 from chattwist.replication.messages import NEVER, AnyMessage, Enter, Epoch
 from chattwist.requests import AnyRequest, Confirm, MarkRead, Tag
 
-HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, or REGISTER it again"
 OVER = "this login is over, nothing was done; LOGIN again"
 NONE = "no primary can commit it now, nothing was recorded; try again soon"
 UNKNOWN = "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"

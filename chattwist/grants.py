@@ -58,6 +58,10 @@ class Grants:
         self._ending.setdefault(other.session, []).append(again)
         self._send(other.rank, End(wish.account, other.session, text))
 
+    def is_unconfirmed(self, account: str) -> bool:
+        """Whether the account has its name only as long as no other that was confirmed wants it (R19)."""
+        return account in self._chat.accounts.unconfirmed and not self._chat.accounts[account].is_renamed
+
     def may_act(self, rank: int, account: str, session: str) -> bool:
         """Whether the session is the account's; where none is known, it becomes so: its grant was lost with a view."""
         login = self._roster.get(account)

@@ -16,8 +16,17 @@ from chattwist.names import fold
 from chattwist.passwords import PasswordThreads, hash_password, is_right, nobodys_hash
 from chattwist.protocol.backend import Committed, Done
 from chattwist.protocol.session import Session
-from chattwist.requests import AnyRequest, ChangePassword, Register, Unregister, check_name_is_free, registered_before
+from chattwist.requests import (
+    AnyRequest,
+    ChangePassword,
+    Confirm,
+    Register,
+    Unregister,
+    check_name_is_free,
+    registered_before,
+)
 
+HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, or REGISTER it again"
 SOON = 0.05  # seconds until it is looked again whether this replica is up to date
 
 
@@ -85,6 +94,7 @@ class Logins:
             assert isinstance(committed, model.Registered)
             first = committed
             if first.password == hashed:
+                await self._confirm(first, session)
                 try:
                     return await self._entered(self._chat.accounts[first.id], hashed, True, session)
                 except errors.NoPrimary:
@@ -93,6 +103,20 @@ class Logins:
             return await self._login(session, self._chat.accounts[first.id].name, password, takeover=True)
         except errors.WrongPassword:
             raise errors.NameTaken(f"the name {name} is taken; choose another") from None
+
+    async def _confirm(self, registered: model.Registered, session: Session) -> None:
+        """A registration counts once all replicas know that it was committed (R19).
+
+        It is for the replica of the client to ask for that. So what nobody is told of is never confirmed: what a lost
+        primary made of this request before, or what is done only when the client is gone.
+        """
+        _check_open(session)
+        try:
+            await self._committed(Confirm(registered.id))
+        except errors.NameTaken:
+            raise
+        except errors.ChatError:
+            raise errors.OutcomeUnknown(HALF_REGISTERED) from None
 
     async def _login(self, session: Session, name: str, password: str, takeover: bool) -> Account:
         await self._current()
@@ -147,8 +171,14 @@ class Logins:
         return result
 
     async def _entered(self, account: Account, hashed: str, takeover: bool, session: Session) -> Account:
+        _check_open(session)
         await _result(lambda done: self._enter(account, hashed, takeover, session, done))
         return account
+
+
+def _check_open(session: Session) -> None:
+    if session.closed:
+        raise errors.TryLater("the connection ended before it was done")
 
 
 async def _result(begin: Callable[[Done], None]) -> Any:

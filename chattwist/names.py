@@ -1,7 +1,7 @@
 """Which account has which name; pure.
 
 A name is compared without case. Replicas that served cut off from each other can each have given the same name away. Then
-the account whose registration was committed keeps it, of several such the one that was registered first, and the k-th is
+the account whose registration was confirmed first keeps it, of those that were not the one registered first; the k-th is
 called ``name~k`` (rule R19), a name that nobody can register. Who is called what depends on the set of the living
 accounts only, not on the order in which they got known.
 """
@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
 
-Claim = tuple[bool, int, str]  # not committed yet, stamp and id of an account: the smallest has the name
+Claim = tuple[float, int, str]  # when it was confirmed, stamp and id of an account: the smallest has the name
 
 
 def is_name(text: str) -> bool:

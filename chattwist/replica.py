@@ -25,7 +25,7 @@ from chattwist.replication import messages
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Login, State, View
-from chattwist.requests import AnyRequest, Confirm, OwnAccount, Tag, check_name_is_free, registered_before
+from chattwist.requests import AnyRequest, OwnAccount, Tag, check_name_is_free, registered_before
 from chattwist.roster import Roster
 from chattwist.router import Router
 from chattwist.sessions import Sessions
@@ -237,14 +237,6 @@ class Replica:
         self._router.role(role, view)
         for login in ended:
             self._router.leave(login.account, login.session)
-        if role == "primary":
-            self._confirm_all()
-
-    def _confirm_all(self) -> None:
-        """Confirm registrations whose own primary was lost before it could (R19)."""
-        for account in list(self.chat.accounts.unconfirmed):
-            if not self.chat.accounts[account].is_renamed:
-                self._router.submit(Confirm(account), "", lambda result: None)
 
     def _tick(self) -> None:
         self._router.tick()

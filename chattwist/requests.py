@@ -70,17 +70,23 @@ class Confirm(Request, frozen=True, tag="confirm"):
     account: str
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
-        account = chat.accounts[self.account]
+        account = self._known(chat)
         return account.registered if account.confirmed or account.deleted else None
 
     def claims(self) -> Collection[Claim]:
         return (("confirm", self.account),)
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
-        account = chat.accounts[self.account]
+        account = self._known(chat)
         if account.listed is None or account.is_renamed:  # others committed it for somebody else meanwhile
             raise errors.NameTaken("that name was taken just now; choose another")
         return model.Confirmed(*stamp(), self.account)
+
+    def _known(self, chat: Chat) -> Account:
+        account = chat.accounts.get(self.account)
+        if account is None or account.registered is None:
+            raise errors.OutcomeUnknown("the primary does not know that account; LOGIN in a moment")
+        return account
 
 
 class OwnAccount(Request, frozen=True):

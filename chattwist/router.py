@@ -7,13 +7,13 @@ import msgspec
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.errand import HALF_REGISTERED, NONE, OVER, UNKNOWN, Errand, Outside
+from chattwist.errand import NONE, OVER, UNKNOWN, Errand, Outside
 from chattwist.grants import Grants
 from chattwist.protocol.backend import Committed, Done
 from chattwist.replication import messages
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, View
-from chattwist.requests import HERE, AnyRequest, Confirm, OwnAccount, Register, Tag
+from chattwist.requests import HERE, AnyRequest, Confirm, OwnAccount, Tag
 
 if TYPE_CHECKING:
     from chattwist.batch import Waiting
@@ -156,12 +156,25 @@ class Router:
     def _lead(self, errand: Errand) -> None:
         what = errand.what
         if isinstance(what, Enter):
-            self._grants.enter(what, lambda result: self._granted(what, errand, result), lambda: self._route(errand))
+            self._admit(what, errand)
         elif not self._may_act(errand):
             errand.done(errors.LoginFirst(OVER))
         else:
-            done = self._confirming(errand.done) if isinstance(what, Register) else errand.done
-            self._commits.submit(what, done, errand.session, errand.home, errand.tag)
+            self._commits.submit(what, errand.done, errand.session, errand.home, errand.tag)
+
+    def _admit(self, wish: Enter, errand: Errand) -> None:
+        """Who is logged in was told yes: so the account's registration is confirmed before (R19)."""
+
+        def confirmed(answer: object) -> None:
+            if isinstance(answer, Committed | errors.NameTaken):
+                self._route(errand)
+            else:
+                errand.done(answer if isinstance(answer, errors.NoSpace) else self.no_primary())
+
+        if self._grants.is_unconfirmed(wish.account):
+            self._begin(Confirm(wish.account), "", confirmed, self._rank, HERE)
+        else:
+            self._grants.enter(wish, lambda result: self._granted(wish, errand, result), lambda: self._route(errand))
 
     def _granted(self, wish: Enter, errand: Errand, result: messages.Login | errors.ChatError) -> None:
         """Tell of a grant once all members know it and say that this replica leads: so it cannot get lost with the view.
@@ -188,24 +201,6 @@ class Router:
         if not isinstance(what, OwnAccount) or not what.by_session:
             return True
         return bool(errand.session) and self._grants.may_act(errand.home, what.account, errand.session)
-
-    def _confirming(self, done: Done) -> Done:
-        """A registration counts once all replicas know that it was committed (R19)."""
-
-        def registered(result: object) -> None:
-            if not isinstance(result, Committed):
-                return done(result)
-
-            def confirmed(answer: object) -> None:
-                if isinstance(answer, Committed):
-                    answer = result
-                elif not isinstance(answer, errors.NameTaken):
-                    answer = errors.OutcomeUnknown(HALF_REGISTERED)
-                done(answer)
-
-            self._begin(Confirm(result.operation.id), "", confirmed, self._rank, HERE)
-
-        return registered
 
     # -- following
 

@@ -24,7 +24,9 @@ def operations() -> st.SearchStrategy[model.AnyOperation]:
     return st.one_of(
         st.builds(model.Registered, account, at, st.sampled_from(["bob", "Bob", "eve"]), st.just("hash"), key),
         st.builds(model.Confirmed, st.sampled_from(["c-1", "c-2"]), at, account),
-        st.builds(model.PasswordChanged, st.sampled_from(["p-1", "p-2"]), at, account, st.sampled_from("xy"), key, view),
+        st.builds(
+            model.PasswordChanged, st.sampled_from(["p-1", "p-2"]), at, account, st.sampled_from("xy"), key, view
+        ),
         st.builds(model.Unregistered, st.sampled_from(["u-1", "u-2"]), at, account, key),
         st.builds(model.Sent, st.sampled_from(MESSAGES), at, account, account, st.just("hi"), key, view),
         st.builds(model.Deleted, st.sampled_from(["d-1", "d-2"]), at, account, some, key),
@@ -105,13 +107,15 @@ def two_accounts() -> Chat:
 class ChatTests(SynchronousTestCase):
     """What the operations mean, one at a time."""
 
-    def test_a_registration_that_was_committed_keeps_the_name(self) -> None:
-        """Nobody who was told "yes" is renamed for an earlier one of which nobody was told."""
+    def test_a_registration_that_was_confirmed_keeps_the_name(self) -> None:
+        """Nobody who was told "yes" is renamed for one of which nobody was told, or somebody was told so later (R19)."""
         chat = two_accounts()
         chat.apply(model.Confirmed("n-1", 3, "b-1"))
         chat.apply(model.Registered("c-1", 1, "Bob", "h"))
         self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob", "Bob~2"))
         chat.apply(model.Confirmed("n-2", 4, "c-1"))
+        self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob", "Bob~2"))
+        chat.apply(model.Confirmed("o-2", 2, "c-1"))
         self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob~2", "Bob"))
 
     def test_a_registration_repeated_is_one_account(self) -> None:
@@ -190,11 +194,11 @@ class ChatTests(SynchronousTestCase):
 
         A primary that was cut off, with a clock that is ahead, recorded the other; nobody was told that it did.
         """
-        cut_off = [
+        cut_off: list[model.AnyOperation] = [
             model.Sent("m-1", 9000, "a-1", "b-1", "hi", "key", 5),
             model.PasswordChanged("p-1", 9001, "a-1", "not told", "", 5),
         ]
-        went_on = [
+        went_on: list[model.AnyOperation] = [
             model.Sent("n-1", 1000, "a-1", "b-1", "hi", "key", 6),
             model.PasswordChanged("q-1", 1001, "a-1", "told", "", 6),
         ]

@@ -168,6 +168,14 @@ class GrantsTests(SynchronousTestCase):
         assert isinstance(last, Login)
         self.assertLess(first.granted, last.granted)
 
+    def test_unconfirmed(self) -> None:
+        """An account is to be confirmed as long as it has its name, and was not."""
+        self.assertTrue(self.grants.is_unconfirmed("a-1"))
+        self.chat.apply(model.Registered("a-2", 2, "ANN", "hash"))
+        self.assertFalse(self.grants.is_unconfirmed("a-2"))
+        self.chat.apply(model.Confirmed("n-1", 3, "a-1"))
+        self.assertEqual([self.grants.is_unconfirmed(account) for account in ("a-1", "a-9")], [False, False])
+
     def test_may_act(self) -> None:
         """A request counts for the session that has the account; of an older one it is refused."""
         self.enter(wish(1, "s1"))

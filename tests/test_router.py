@@ -25,7 +25,7 @@ from chattwist.replication.messages import (
     Result,
     View,
 )
-from chattwist.requests import AnyRequest, Confirm, MarkRead, Register, Send
+from chattwist.requests import AnyRequest, Confirm, MarkRead, Send
 from chattwist.router import Router
 
 RANK = 1
@@ -74,6 +74,7 @@ class FakeGrants:
         self.wishes: list[tuple[Enter, Callable[[object], None], Callable[[], None]]] = []
         self.lefts: list[tuple[str, str]] = []
         self.may = True
+        self.unconfirmed = False
         self.view: View | None = None
         self.resting: list[Callable[[], None]] = []
 
@@ -89,6 +90,10 @@ class FakeGrants:
     def enter(self, wish: Enter, answer: Any, again: Callable[[], None]) -> None:
         """See Grants."""
         self.wishes.append((wish, answer, again))
+
+    def is_unconfirmed(self, account: str) -> bool:
+        """See Grants."""
+        return self.unconfirmed
 
     def may_act(self, rank: int, account: str, session: str) -> bool:
         """See Grants."""
@@ -445,28 +450,32 @@ class PrimaryTests(RouterTests):
         self.router.deliver(2, Forward(6, (3, RANK), 2, MarkRead(account="a-1", messages=("m-1",)), "s9"))
         self.assertEqual(len(self.commits.waiting), 1)
 
-    def test_registering_takes_two_commits(self) -> None:
-        """A registration is answered once all know that it was committed (R19)."""
-        registered = model.Registered("a-7", 1, "gus", "hash")
-        self.submit(Register(name="gus", password="hash"))
-        self.commits.end(Committed(registered, 3))
-        self.assertEqual(self.answers, [])
+    def test_login_to_an_account_that_was_not_confirmed(self) -> None:
+        """Its registration is confirmed before the login is granted: nobody who was told yes loses the name (R19)."""
+        self.grants.unconfirmed = True
+        self.enter()
         (confirm,) = self.commits.waiting
-        self.assertEqual(confirm.request, Confirm(account="a-7"))
-        self.commits.end(Committed(registered, 3))
-        self.assertEqual(self.answers, [Committed(registered, 3)])
+        self.assertEqual((confirm.request, self.grants.wishes), (Confirm("a-1"), []))
+        self.grants.unconfirmed = False
+        self.commits.end(Committed(model.Confirmed("n-1", 3, "a-1"), 3))
+        ((wish, _, _),) = self.grants.wishes
+        self.assertEqual(wish, WISH)
 
-    def test_registering_that_fails(self) -> None:
-        """If either commit does not end well, that is the answer, whatever kind of end it is."""
-        self.submit(Register(name="gus", password="hash"))
+    def test_login_while_nothing_can_be_confirmed(self) -> None:
+        """Then it is refused, with a full disk by 452, else by 451, and can be tried again."""
+        self.grants.unconfirmed = True
+        for error in errors.NoSpace("full"), errors.OutcomeUnknown("unknown"):
+            self.enter()
+            self.commits.end(error)
+        self.assertEqual((self.codes(), self.grants.wishes), ([452, 451], []))
+
+    def test_login_to_an_account_that_lost_its_name(self) -> None:
+        """Where another has the name by now there is nothing to confirm: the login is to the account as it is called now."""
+        self.grants.unconfirmed = True
+        self.enter()
+        self.grants.unconfirmed = False
         self.commits.end(errors.NameTaken("taken"))
-        self.submit(Register(name="gus", password="hash"))
-        self.commits.end(Committed(model.Registered("a-7", 1, "gus", "hash"), 3))
-        self.commits.end(errors.OutcomeUnknown("unknown"))
-        self.assertEqual(self.codes(), [551, 454])
-        self.router.deliver(2, Forward(5, (3, RANK), 2, Register(name="gus", password="hash"), ""))
-        self.commits.end(errors.NotBegun())
-        self.assertEqual(self.sent(), [(2, Again(5))])
+        self.assertEqual((len(self.grants.wishes), self.answers), (1, []))
 
     def test_login_before_a_barrier(self) -> None:
         """A login is told of once all members know of it and said that this replica leads, behind all that was asked before."""

@@ -1,0 +1,116 @@
+"""What becomes of REGISTER on its way through the cluster, at the replica of the client that asks for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist import errors, model
+from chattwist.accounts import Account
+from chattwist.chat import Chat
+from chattwist.logins import Logins
+from chattwist.protocol.backend import Committed, Done
+from chattwist.requests import AnyRequest, Confirm, Register
+
+COST = 4
+GUS = model.Registered("a-7", 7, "gus", "hash")
+
+
+class FakeThreads:
+    """Hashes at once."""
+
+    def run(self, function: Callable[..., Any], *arguments: object, patient: bool = False) -> Deferred[Any]:
+        """See PasswordThreads."""
+        return succeed(function(*arguments))
+
+
+class FakeSession:
+    """Somebody who is connected."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.address = "here"
+
+
+class RegisterTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.chat = Chat()
+        self.requests: list[tuple[AnyRequest, Done]] = []
+        self.wishes: list[tuple[Account, Done]] = []
+        self.session: Any = FakeSession()
+        self.answers: list[object] = []
+        threads: Any = FakeThreads()
+        clock: Any = Clock()
+        self.logins = Logins(
+            clock, lambda: 0, self.chat, lambda request, done: self.requests.append((request, done)),
+            lambda account, hashed, takeover, session, done: self.wishes.append((account, done)), threads, COST, lambda: True,
+        )  # fmt: skip
+
+    def register(self) -> None:
+        """The client asks."""
+        self.logins.register(self.session, "gus", "secret-gus", "k", self.answers.append)
+
+    def commit(self, operation: model.AnyOperation) -> None:
+        """What was asked for last is recorded, and known here."""
+        self.chat.apply(operation)
+        _, done = self.requests.pop()
+        done(Committed(operation, 3))
+
+    def registered(self) -> model.Registered:
+        """The operation that does what the client asks for."""
+        request = self.requests[-1][0]
+        assert isinstance(request, Register)
+        return model.Registered("a-7", 7, request.name, request.password, request.key)
+
+    def code(self) -> int:
+        """The code of the only answer."""
+        (answer,) = self.answers
+        assert isinstance(answer, errors.ChatError)
+        return answer.code
+
+    def test_two_commits_and_a_login(self) -> None:
+        """A registration is answered once all know that it was committed, and the session is granted (R19)."""
+        self.register()
+        self.commit(self.registered())
+        self.assertEqual([request for request, _ in self.requests], [Confirm("a-7")])
+        self.assertEqual((self.wishes, self.answers), ([], []))
+        self.commit(model.Confirmed("n-1", 8, "a-7"))
+        ((account, granted),) = self.wishes
+        granted(None)
+        self.assertEqual(self.answers, [account])
+
+    def test_nobody_is_there_to_be_told(self) -> None:
+        """Once the client is gone, its registration is not confirmed: it may have registered the name elsewhere by now."""
+        self.register()
+        self.session.closed = True
+        self.commit(self.registered())
+        self.assertEqual((self.requests, self.wishes, self.code()), ([], [], 450))
+
+    def test_it_is_gone_before_the_login(self) -> None:
+        """Who is gone is not logged in."""
+        self.register()
+        self.commit(self.registered())
+        self.session.closed = True
+        self.commit(model.Confirmed("n-1", 8, "a-7"))
+        self.assertEqual((self.wishes, self.code()), ([], 450))
+
+    def test_refused(self) -> None:
+        """If the name was given away meanwhile, that is the answer, at the first commit or at the second."""
+        for commits in range(2):
+            self.answers.clear()
+            self.register()
+            for _ in range(commits):
+                self.commit(self.registered())
+            _, done = self.requests.pop()
+            done(errors.NameTaken("taken"))
+            self.assertEqual(self.code(), 551)
+
+    def test_not_confirmed(self) -> None:
+        """If nobody can say whether it was confirmed, the answer is 454: the account is there, and LOGIN confirms it."""
+        self.register()
+        self.commit(self.registered())
+        _, done = self.requests.pop()
+        done(errors.NoPrimary("none"))
+        self.assertEqual(self.code(), 454)
