@@ -67,7 +67,7 @@ def check(
     found = [*differing(finals), *refused(attempts), *unanswered(sends), *two_ids(sends), *registered(attempts, finals)]
     for number, final in finals.items():
         view = View(number, final, keys, deletes)
-        found += [*view.doubled(), *view.lost(sends), *view.undeleted(), *view.vanished(shown, mode)]
+        found += [*view.doubled(), *view.lost(sends, mode), *view.undeleted(), *view.vanished(shown, mode)]
         found += view.invented({attempt.key for attempt in sends})
     if mode == "majority":
         found += [*names_twice(attempts, finals), *sessions_twice(attempts)]
@@ -97,12 +97,18 @@ class View:
                 if len(ids) > 1:
                     yield Violation("doubled", f"{account} sees {key} as {ids} {self._where}")
 
-    def lost(self, sends: Iterable[Attempt]) -> Iterator[Violation]:
-        """What was acknowledged is with its sender and its recipient, under the id that was told."""
+    def lost(self, sends: Sequence[Attempt], mode: str) -> Iterator[Violation]:
+        """What was acknowledged is with its sender and its recipient, under the id that was told.
+
+        In ``available`` mode perhaps as a copy: of an attempt without an answer, which the other side of a cut recorded.
+        """
+        unsure = {send.key for send in sends if send.code in UNKNOWN} if mode == "available" else set()
         for send in sends:
             if send.code in DONE and send.key not in self._may_be_gone:
                 for account in {send.account, send.about} & self._ids.keys():
-                    yield from self._found(account, send.key, send.result)
+                    for violation in self._found(account, send.key, send.result):
+                        if violation.kind != "renamed" or send.key not in unsure:
+                            yield violation
 
     def vanished(self, shown: Iterable[Shown], mode: str) -> Iterator[Violation]:
         """What somebody was shown is there; in ``available`` mode perhaps as the copy that the other side of a cut made."""

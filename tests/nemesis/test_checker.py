@@ -59,8 +59,15 @@ class CheckerTests(SynchronousTestCase):
         self.assertEqual(self.kinds([send()], final(LINE, copy)), ["doubled"])
 
     def test_renamed(self) -> None:
-        """There, but under another id than the one that was told."""
-        self.assertEqual(self.kinds([send()], final(LINE.replace("a-1", "b-1"))), ["renamed"])
+        """There, but under another id than the one that was told: right only if a cut can have made two of it."""
+        other = final(LINE.replace("a-1", "b-1"))
+        for mode in "available", "majority":
+            self.assertEqual(self.kinds([send()], other, mode=mode), ["renamed"])
+            self.assertEqual(self.kinds([send(code=451, result=""), send()], other, mode=mode), ["renamed"])
+        unsure = [send(code=0, result=""), send()]
+        self.assertEqual(self.kinds(unsure, other), [])
+        self.assertEqual(self.kinds(unsure, other, mode="majority"), ["renamed"])
+        self.assertEqual(self.kinds(unsure, final()), ["lost"])
 
     def test_two_ids(self) -> None:
         """Two results of one retry key."""
