@@ -6,6 +6,8 @@ import attrs
 
 from tests.simulation.wire import Reply, Wire
 
+YES = {213, 230, 250}
+
 
 @attrs.define(eq=False)
 class Mailbox:

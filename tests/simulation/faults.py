@@ -1,4 +1,4 @@
-"""What goes wrong: drawn from a seed as plain values, so that a schedule can be shown, cut down and run again."""
+"""What goes wrong: plain values, so that a schedule can be shown, cut down and run again; and how it befalls a world."""
 
 from collections.abc import Callable
 from random import Random
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Direction = tuple[int, int]
-LASTS = 16.0  # seconds in which faults begin
-CALM = 0.25  # of all schedules have few faults, which last
-SPOILING = {"wipe", "restore", "rot"}
 
 
 @attrs.frozen
@@ -34,30 +31,9 @@ class Fault:
 
 WEIGHTS = {
     "kill": 14, "power": 8, "torn": 5, "all": 5, "two": 6, "pause": 12, "isolate": 8, "pair": 8, "one way": 7, "deaf": 4,
-    "mute": 4, "reset": 6, "flaky": 3, "slow network": 4, "slow disk": 4, "stuck disk": 3, "full": 5, "eio": 6, "wipe": 2,
-    "restore": 2, "rot": 2, "wall": 4, "flap": 3, "backup": 0,
+    "mute": 4, "firewall": 4, "reset": 6, "flaky": 3, "slow network": 4, "slow disk": 4, "stuck disk": 3, "full": 5,
+    "eio": 6, "wipe": 2, "restore": 2, "rot": 2, "wall": 4, "flap": 3, "doubt": 4, "crowd": 1, "backup": 0,
 }  # fmt: skip
-
-
-def draw(seed: str, size: int) -> list[Fault]:
-    """The faults of a run, in the order of time."""
-    random = Random(f"{seed}-faults")
-    calm = random.random() < CALM
-    kinds = random.choices(
-        list(WEIGHTS), list(WEIGHTS.values()), k=random.randint(1, 3) if calm else random.randint(4, 12)
-    )
-    spoiled = False
-    faults = [Fault(1 + random.random() * LASTS / 2, "backup", random.randrange(size), 0, 0.0, 0.0)]
-    for kind in kinds:
-        if kind in SPOILING and spoiled and random.random() < 0.9:
-            kind = "kill"
-        spoiled = spoiled or kind in SPOILING
-        who = random.choices(range(size), [3, 2, *[1.5] * (size - 2)])[0] if size > 1 else 0
-        whom = random.choice([rank for rank in range(size) if rank != who]) if size > 1 else 0
-        lasts = random.choice([random.random() * 0.6, random.random() * 3, random.random() * 8])
-        lasts += 6 + random.random() * 6 if calm and kind != "full" else 0.0  # a disk is tried again ever more rarely
-        faults.append(Fault(random.random() * LASTS, kind, who, whom, lasts, random.random()))
-    return sorted(faults, key=lambda fault: fault.at)
 
 
 class Faults:
@@ -77,6 +53,7 @@ class Faults:
         self._over = True
         network = self._world.network
         network.cut.clear()
+        network.barred.clear()
         network.slow = 1.0
         network.changed()
         for machine in self._world.machines:
@@ -85,6 +62,7 @@ class Faults:
             machine.limit(None)
             machine.disk.crash_at = 0
             machine.start(0.1 + machine.random.random())
+        self._doubt(False)
 
     def _befall(self, fault: Fault) -> None:
         if not self._over:
@@ -184,6 +162,12 @@ class Faults:
         if links:
             links[fault.who, fault.whom].lose()
 
+    def firewall(self, fault: Fault) -> None:
+        """One may not connect to another, which may connect to it: so it hears that one, and is not heard."""
+        network, direction = self._world.network, (fault.who, fault.whom)
+        network.bar(direction)
+        self._later(fault, network.barred.discard, direction)
+
     def flaky(self, fault: Fault) -> None:
         random = Random(fault.chance)
         for _ in range(8):
@@ -237,6 +221,21 @@ class Faults:
         jump = (fault.chance - 0.5) * 10 ** min(4.0, 1 + fault.lasts / 2)  # at most hours: retry keys last for a day
         machine.wall_ahead += jump
         self._later(fault, lambda: setattr(machine, "wall_ahead", machine.wall_ahead - jump))
+
+    # -- people
+
+    def doubt(self, fault: Fault) -> None:
+        """Users repeat what was answered, as after a broken connection, to see whether it is still so."""
+        self._doubt(True)
+        self._later(fault, self._doubt, False)
+
+    def crowd(self, fault: Fault) -> None:
+        """Several come who all want the same name."""
+        self._world.crowd()
+
+    def _doubt(self, doubts: bool) -> None:
+        for user in self._world.users:
+            user.doubts = doubts
 
 
 BEFALL: dict[str, Callable[[Faults, Fault], None]] = {kind: getattr(Faults, kind.replace(" ", "_")) for kind in WEIGHTS}

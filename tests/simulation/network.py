@@ -34,19 +34,29 @@ class Host(Protocol):
 
 
 class Network:
-    """All connections; ``cut`` holds the directions in which nothing gets through, ``slow`` multiplies all delays."""
+    """All connections; ``cut`` holds the directions in which nothing gets through, ``slow`` multiplies all delays.
+
+    ``barred`` holds those in which nobody may connect.
+    """
 
     def __init__(self, timeline: Timeline, hosts: list[Host], seed: str) -> None:
         self.timeline = timeline
         self.hosts = hosts
         self.cut: dict[tuple[int, int], int] = {}  # direction → by how many faults
+        self.barred: set[tuple[int, int]] = set()
         self.slow = 1.0
         pairs = [(a, b) for a in hosts for b in hosts if a is not b]
         self.links = {(a.rank, b.rank): Link(self, a, b, Random(f"{seed}-{a.rank}-{b.rank}")) for a, b in pairs}
 
-    def is_open(self, source: int, target: int) -> bool:
-        """Whether packets get through."""
-        return (source, target) not in self.cut
+    def is_near(self, one: int, other: int) -> bool:
+        """Whether two can keep connections both ways."""
+        ways = {(one, other), (other, one)}
+        return ways.isdisjoint(self.cut) and ways.isdisjoint(self.barred)
+
+    def bar(self, direction: tuple[int, int]) -> None:
+        """Let nobody connect in this direction."""
+        self.barred.add(direction)
+        self.links[direction].lose()
 
     def begin_cut(self, directions: list[tuple[int, int]]) -> None:
         """Swallow packets in these directions."""
@@ -135,7 +145,8 @@ class Link:
         other = self.target.process
         if self._up or process is not self.source.process:
             return
-        if not self._is_open() or self.target.silent or (other is not None and other.stopped):
+        barred = self._direction in self.network.barred
+        if barred or not self._is_open() or self.target.silent or (other is not None and other.stopped):
             self.dial(RETRY)
         elif other is None:
             self.source.listener.refused(self.target.rank)

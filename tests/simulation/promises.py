@@ -10,7 +10,8 @@ from chattwist import model
 from chattwist.accounts import Account
 from chattwist.chat import Chat
 from chattwist.names import fold
-from tests.simulation.attempts import Attempt, Mailbox, Sitting
+from tests.simulation.attempts import YES, Attempt, Mailbox, Sitting
+from tests.simulation.progress import check_refused
 from tests.simulation.wire import Reply
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ Broken = Iterator[tuple[str, str]]
 
 
 def check_answer(world: "World", attempt: Attempt) -> None:
-    """A yes was given just now: so many disks hold it, and a repetition is told what the first was told."""
+    """An answer was given just now: if it is yes, so many disks hold it, and a repetition is told what the first was told."""
     truth, reply = world.truth, attempt.answers[-1]
+    if reply.code not in YES:
+        check_refused(world, attempt, reply)
+        return
     _check_awake(world, reply)
     match = _ON.search(reply.text)
     if attempt.verb != "SEND" or match is None:
@@ -42,10 +46,22 @@ def check_answer(world: "World", attempt: Attempt) -> None:
             )
     if world.majority and 2 * told <= len(world.machines):
         truth.violated("a majority holds what is acknowledged", reply.text)
-    assert attempt.done is not None
-    first = attempt.done
-    if first.text.split()[0] != message and not truth.may_lack(reply.view, first.view, first.when):
-        truth.violated("a repetition gets the first answer", f"{attempt.key}: {first.text}, then {reply.text}")
+    if not _is_expected(world, attempt, message):
+        texts = [answer.text for answer in attempt.answers if answer.code in YES]
+        truth.violated("a repetition gets the first answer", f"{attempt.key}: {texts[0]}, then {reply.text}")
+
+
+def _is_expected(world: "World", attempt: Attempt, message: str) -> bool:
+    """Whether a yes may name that message: as one before did, or since it was made where that one need not be known."""
+    truth, reply, first = world.truth, attempt.answers[-1], attempt.done
+    assert first is not None
+    told = {answer.text.split()[0] for answer in attempt.answers if answer.code in YES and answer is not reply}
+    if not told or message in told:
+        return True
+    made = truth.operations[message]
+    number = made.view if isinstance(made, model.Sent) else 0
+    views = [reply.view, *(view for view in truth.served if view.epoch[0] == number)]
+    return any(truth.may_lack(view, first.view, first.when) for view in views)
 
 
 def _check_awake(world: "World", reply: Reply) -> None:

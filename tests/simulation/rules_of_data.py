@@ -8,6 +8,7 @@ from unittest.mock import patch
 import msgspec
 
 from chattwist import model
+from chattwist.batch import Batch, Deciding, Waiting
 from chattwist.chat import Chat
 from chattwist.errors import DiskFailed
 from chattwist.model import place
@@ -77,13 +78,15 @@ def one_origin_a_replica() -> Iterator[None]:
 @contextmanager
 def ids_of_the_primary() -> Iterator[None]:
     """R5: whoever is primary counts on from what it knows."""
+    decide = Deciding.decide
 
-    def stamp(self: Any) -> tuple[str, int]:
-        _, at = self._stamps.next(self._now(), self._chat.latest)
-        self._stamps._count = max(self._stamps._count, self._journal._core.own.log.vector.get("anyone00", 0) + 1)
-        return f"anyone00-{self._stamps._count}", at
+    def counting_on(self: Deciding, waiting: list[Waiting], now: int) -> Batch:
+        replica: Any = self._is_settled
+        known = replica.__self__.core.own.log.vector.get("anyone00", 0)
+        self._stamps._count = max(self._stamps._count, known)
+        return decide(self, waiting, now)
 
-    with patch("chattwist.commits.Commits._stamp", stamp), patch.object(Machine, "_origin", lambda self: "anyone00"):
+    with patch.object(Deciding, "decide", counting_on), patch.object(Machine, "_origin", lambda self: "anyone00"):
         yield
 
 

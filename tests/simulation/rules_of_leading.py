@@ -75,12 +75,16 @@ def no_hearsay() -> Iterator[None]:
 
 @contextmanager
 def one_way() -> Iterator[None]:
-    """R15: contact one way is enough."""
+    """R15: who is heard is asked into the view, whether it hears anything or not."""
 
     def is_two_way(self: Contact, rank: int) -> bool:
         return self.is_alive(rank) and self.peers[rank].beat is not None
 
-    with patch.object(Contact, "is_two_way", is_two_way):
+    def is_wanted(self: Core, peer: Peer, view: messages.View) -> bool:
+        assert peer.beat is not None
+        return peer.beat.fit and not peer.slow and peer.beat.primary != peer.rank
+
+    with patch.object(Contact, "is_two_way", is_two_way), patch.object(Core, "_is_wanted", is_wanted):
         yield
 
 

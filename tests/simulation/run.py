@@ -8,7 +8,8 @@ from multiprocessing import Pool
 
 import attrs
 
-from tests.simulation.faults import Fault, draw
+from tests.simulation.faults import Fault
+from tests.simulation.schedule import draw
 from tests.simulation.truth import Violation
 from tests.simulation.world import World
 

@@ -21,6 +21,11 @@ class Terminal:
         self._resting = False
         self._timer: Event = timeline.after(begin, self._go_on)
 
+    @property
+    def waits_for_reply(self) -> bool:
+        """Whether it does nothing else."""
+        return self._wants == "reply"
+
     def news(self) -> None:
         """The wire brought something, or broke."""
         if self._wants == "reply" and self.wire is not None and (self.wire.replies or not self.wire.open):

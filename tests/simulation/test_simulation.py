@@ -1,8 +1,10 @@
 """Whole clusters under drawn faults keep what is promised. ``python -m tests.simulation`` tries as many seeds as one likes."""
 
+from random import Random
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.simulation import rules_of_data, rules_of_leading
+from tests.simulation import rules_of_data, rules_of_leading, stories
 from tests.simulation.faults import Fault
 from tests.simulation.run import one
 from tests.simulation.world import World
@@ -60,6 +62,17 @@ class HarnessTests(SynchronousTestCase):
             world = World("one", faults=[Fault(6.0, kind, 0, 1, 4.0, 0.5)])
             self.assertEqual(world.run(), [], kind)
             self.assertGreater(len({view.view.primary for view in world.truth.served.values()}), 1, kind)
+
+    def test_stories_tell_of_their_rules(self) -> None:
+        """Each case that a rule was made for goes wrong without it: who leads, who is waited for and who is left out matter."""
+        for story, mutant in (
+            (stories.short_stops, rules_of_leading.pauses_unnoticed), (stories.out_of_reach, rules_of_leading.no_hearsay),
+            (stories.first_to_go, rules_of_leading.nobody_waited_for), (stories.comes_back, rules_of_leading.no_hold_down),
+            (stories.stuck, rules_of_leading.late_ones_stay),
+        ):  # fmt: skip
+            with mutant():
+                runs = (one(f"broken {seed}", False, story(Random(seed), 3)) for seed in range(20))
+                self.assertTrue(any(result.violations for result in runs), mutant.__name__)
 
     def test_broken_rules_are_noticed(self) -> None:
         """The simulation can fail: without fsync, without tombstones and so on some seed breaks a promise."""

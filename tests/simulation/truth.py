@@ -1,7 +1,7 @@
 """What really is the case, as nobody in the cluster can see it: what each disk holds, who served when, and what was promised."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -48,6 +48,8 @@ class Truth:
         self.forgotten: set[str] = set()  # operations that no disk held any more at some moment
         self.served: dict[View, Served] = {}  # not by epoch: after a wipe one may come twice
         self.leading: dict[int, tuple[Epoch, float]] = {}  # rank → in which view it leads, since when
+        self.led_until: dict[int, float] = {}
+        self.serves: Callable[[Served], None] = lambda served: None  # is told of each view that serves
         self.changes = 0
         self._last: list[Served | None] = [None] * size
 
@@ -110,7 +112,8 @@ class Truth:
         """That replica serves as primary in the view, or not any more; ``awake``: since when each process runs."""
         now = self.timeline.now
         if view is None:
-            self.leading.pop(rank, None)
+            if self.leading.pop(rank, None) is not None:
+                self.led_until[rank] = now
             return
         if self.leading.get(rank, (None,))[0] == view.epoch:
             return
@@ -129,6 +132,7 @@ class Truth:
         self.served[view] = served
         for rank in view.members:
             self._last[rank] = served
+        self.serves(served)
 
     def _was_in(self, parent: Served | None, awake: float) -> bool:
         """At a first start nobody was in any view: whoever finds no process at the others' ports serves alone."""

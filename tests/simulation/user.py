@@ -1,40 +1,42 @@
 """What people do: they register, log in on any replica, send, read, delete, and repeat what was not answered."""
 
+from collections import deque
 from collections.abc import Callable, Generator
 from random import Random
 
-from tests.simulation.attempts import Attempt, Mailbox, Sitting
-from tests.simulation.terminal import Terminal, Waits
+from tests.simulation.attempts import YES, Attempt, Mailbox, Sitting
+from tests.simulation.caller import Caller
+from tests.simulation.terminal import Waits
 from tests.simulation.timeline import Timeline
 from tests.simulation.wire import Reply, Wire
 
-LONGEST = 25.0  # seconds in which a replica that runs answers everything
 TRANSIENT = {421, 450, 451, 452, 454, 453, 503, 530, 535}  # try again, perhaps elsewhere
 
 
-class User(Terminal):
-    """Somebody with an account; ``dial`` gives a connection to a replica, or None where there is none.
+class User(Caller):
+    """Somebody with an account, who begins ``within`` seconds.
+
+    ``dial`` gives a connection to a replica, or None where there is none.
 
     ``deleting``: ids of all messages that anybody has tried to delete; ``lost``: whether disks lost something for good.
     """
 
     def __init__(
-        self, timeline: Timeline, random: Random, name: str, mailbox: Mailbox, others: list[Mailbox], replicas: int,
-        dial: Callable[["User", int], Wire | None], note: Callable[[Attempt | Sitting], None],
+        self, timeline: Timeline, random: Random, within: float, name: str, mailbox: Mailbox, others: list[Mailbox],
+        replicas: int, dial: Callable[["User", int], Wire | None], note: Callable[[Attempt | Sitting], None],
         violated: Callable[[str, str], None], deleting: set[str], done: Callable[[Attempt], None],
         lost: Callable[[], bool],
     ) -> None:  # fmt: skip
-        super().__init__(timeline, random.random() * 3)
-        self.name, self.random, self.mailbox, self.others = name, random, mailbox, others
-        self.patience = random.choice([2.0, 5.0, 9.0, LONGEST])
+        super().__init__(timeline, random, within, name, lambda rank: dial(self, rank), violated)
+        self.mailbox, self.others = mailbox, others
         self._deleting, self._done, self._lost = deleting, done, lost
-        self.finishing = False
-        self.sitting: Sitting | None = None
-        self._replicas, self._dial, self._note, self._violated = replicas, dial, note, violated
-        self._at = random.randrange(replicas)
+        self.finishing = self.doubts = False
+        self._replicas, self._note = replicas, note
+        self.at = random.randrange(replicas)
         self._keys = 0
         self.pending: list[Attempt] = []
         self._sent: list[tuple[str, Attempt]] = []  # answered sends of this sitting
+        self._answered: deque[Attempt] = deque(maxlen=4)  # the last ones of all sittings
         self.script = self._live()
 
     @property
@@ -49,61 +51,20 @@ class User(Terminal):
         self.finishing = True
         self.patience = max(self.patience, 12.0)
 
-    # -- talking
-
-    def _connect(self, rank: int) -> Generator[tuple[str, float], None, bool]:
-        self._leave()
-        self.wire = self._dial(self, rank)
-        if self.wire is None:
-            yield "sleep", 0.05 + self.random.random() * 0.3
-            return False
-        greeting = yield from self._reply(self.patience)
-        return greeting is not None and greeting.code == 220
-
-    def _leave(self) -> None:
-        if self.wire is not None:
-            self.wire.leave(self.random.random() < 0.7)
-        self._end_sitting()
-        self.wire = None
-
-    def _end_sitting(self) -> None:
-        if self.sitting is not None:
-            self.sitting.ended = self.timeline.now
-            self.sitting = None
-
-    def _reply(self, patience: float) -> Generator[tuple[str, float], None, Reply | None]:
-        wire = self.wire
-        if wire is not None and not wire.replies and wire.open:
-            yield "reply", patience
-        if wire is None:
-            return None
-        if wire.open and not wire.replies and patience == LONGEST and wire.waited(LONGEST):
-            self._violated("every command gets its reply", f"{self.name} has waited for {LONGEST} s")
-        for event in wire.events:
-            if event.startswith("* BYE"):
-                self._end_sitting()
-        wire.events.clear()
-        return wire.replies.pop(0) if wire.replies else None
-
-    def _say(self, line: str) -> Generator[tuple[str, float], None, Reply | None]:
-        assert self.wire is not None
-        self.wire.send(line)
-        return (yield from self._reply(self.patience))
-
     # -- living
 
     def _live(self) -> Waits:
         while not self.mailbox.gone:
             if self.random.random() < 0.35:
-                self._at = self.random.randrange(self._replicas)
-            if not (yield from self._connect(self._at)):
-                self._at = (self._at + 1) % self._replicas
+                self.at = self.random.randrange(self._replicas)
+            if not (yield from self._connect(self.at)):
+                self.at = (self.at + 1) % self._replicas
                 yield "sleep", self.random.random() * 0.3
                 continue
             if (yield from self._log_in()):
                 yield from self._sit()
             else:
-                self._at = (self._at + 1) % self._replicas
+                self.at = (self.at + 1) % self._replicas
             yield "sleep", self.random.random() * 0.5
             while self.finishing and not self.pending and not self.mailbox.gone and self.mailbox.known:
                 yield from self._stay()
@@ -112,10 +73,10 @@ class User(Terminal):
         """At the end: nothing more to do but to stay logged in."""
         while self.sitting is not None and self.wire is not None and self.wire.open:
             yield "sleep", 0.5
-        if (yield from self._connect(self._at)):
+        if (yield from self._connect(self.at)):
             yield from self._log_in()
         if self.sitting is None:
-            self._at = (self._at + 1) % self._replicas
+            self.at = (self.at + 1) % self._replicas
             yield "sleep", 0.2
 
     def _log_in(self) -> Generator[tuple[str, float], None, bool]:
@@ -161,7 +122,7 @@ class User(Terminal):
 
     def _begin(self, asked: float, reply: Reply) -> None:
         assert self.wire is not None
-        self.sitting = Sitting(self.mailbox, self._at, self.wire, reply.account, asked, reply)
+        self.sitting = Sitting(self.mailbox, self.at, self.wire, reply.account, asked, reply)
         self._sent = []
         self._note(self.sitting)
 
@@ -179,6 +140,9 @@ class User(Terminal):
                     return
             elif left <= 0 or self.finishing:
                 break
+            elif self.doubts and self._answered and self.random.random() < 0.5:
+                if not (yield from self._repeat()):
+                    return
             elif not (yield from self._do_something()):
                 return
             left -= 1
@@ -211,9 +175,9 @@ class User(Terminal):
 
     def _take_answer(self, attempt: Attempt, reply: Reply) -> None:
         attempt.answers.append(reply)
-        if reply.code in (230, 250, 213):
+        if reply.code in YES:
             attempt.done = attempt.done or reply
-            self._done(attempt)
+        self._done(attempt)
 
     def _finish(self, attempt: Attempt) -> Generator[tuple[str, float], None, bool]:
         """Try it; whether the connection is good for more."""
@@ -233,6 +197,7 @@ class User(Terminal):
             return
         if attempt.verb == "SEND":
             self._sent.append((reply.text.split()[0], attempt))
+            self._answered.append(attempt)
         elif attempt.verb == "PASSWD":
             new = attempt.rest.split()[1]  # of two changes on two sides of a cut one is kept, perhaps the other one
             self.mailbox.passwords = [new, *(one for one in self.mailbox.passwords if one != new)][:4]
@@ -276,12 +241,19 @@ class User(Terminal):
         text = f"text-{self.name}-{self._keys + 1}"
         return self._new("SEND", f"{recipient.name} {text}", text)
 
+    def _repeat(self) -> Generator[tuple[str, float], None, bool]:
+        """Something that was answered; whether the connection is good for more."""
+        reply = yield from self._try(self.random.choice(self._answered))
+        self._check(reply, {250, 550, 552} | TRANSIENT - {535})
+        return reply is not None and reply.code not in (421, 530)
+
     def _burst(self) -> Generator[tuple[str, float], None, bool]:
         """Several SENDs at once; what is not answered stays pending."""
         assert self.wire is not None
         attempts = [self._sending() for _ in range(3)]
         for attempt in attempts:
             attempt.tries.append((self.timeline.now, self.sitting))
+        self.asked = attempts[0].line
         self.wire.send(*(attempt.line for attempt in attempts))
         for attempt in attempts:
             reply = yield from self._reply(self.patience)

@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from chattwist.protocol.server import Client, Clients
+from chattwist.protocol.client import Client
+from chattwist.protocol.server import Clients
 from chattwist.replication.messages import View
 from tests.simulation.process import Process
 from tests.wire import Socket
@@ -85,6 +86,11 @@ class Wire:
     def over(self) -> float:
         """When it was over, at one end or the other."""
         return min(self.closed, self._process.ended)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the replica's process runs."""
+        return self._process.alive and not self._process.stopped
 
     def waited(self, seconds: float) -> bool:
         """Whether the replica's process has run all the time for so long."""

@@ -1,5 +1,6 @@
 """A whole cluster with its users, from the first start to the time when everything is whole again."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -12,11 +13,13 @@ from zope.interface import provider
 
 from chattwist.cluster import Address, Cluster, Limits, Timings
 from chattwist.replication.messages import View
+from tests.simulation import progress
 from tests.simulation.attempts import Attempt, Mailbox, Sitting
-from tests.simulation.faults import LASTS, Fault, Faults, draw
+from tests.simulation.faults import Fault, Faults
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.promises import check_all, check_answer, is_busy
+from tests.simulation.schedule import LASTS, draw
 from tests.simulation.timeline import Timeline
 from tests.simulation.truth import Truth, Violation
 from tests.simulation.user import User
@@ -27,10 +30,14 @@ BUSY = LASTS + 4  # seconds until everything is healed
 SETTLE = 3 + 10 * TIMINGS.silence + 12 * TIMINGS.hold_down + TIMINGS.last_view  # until all is well again, at most
 CALM_DOWN = 7.0  # seconds after which all consequences of a fault are over, but for
 MOST_CHANGES = 2  # changes of view, by those who had to wait for longer
+MOST_UNREST = 20  # changes of view that are begun, whatever befalls, within
+UNREST = 2.0  # seconds
 QUIET = 2.5  # seconds in which nothing may change any more
 TOGETHER = 5 * TIMINGS.silence  # how long two that reach each other may both lead
 LOOK = 0.25  # seconds from one look at all replicas to the next
 PEOPLE = 5
+CROWD = 4  # people who come together, within
+CROWD_WITHIN = 0.6  # seconds
 
 
 class World:
@@ -46,7 +53,11 @@ class World:
         self.timeline = Timeline()
         self._trace = trace
         self._disturbed, self._changes_then = 0.0, -1
+        self.changed = self.started = (
+            0.0  # when something went wrong, or ceased to, and when a process was started last
+        )
         self.truth = Truth(self.timeline, size, majority, TIMINGS.last_view)
+        self.truth.serves = lambda served: progress.check_lead(self, served)
         addresses = tuple(Address("127.0.0.1", 5001 + rank) for rank in range(size))
         self.cluster = Cluster(addresses, mode=mode, timings=TIMINGS, limits=Limits(bcrypt_cost=4))
         self.machines = [Machine(self.timeline, self.truth, self.cluster, rank, seed) for rank in range(size)]
@@ -56,6 +67,7 @@ class World:
         self.deleting: set[str] = set()
         self.wires: list[tuple[Machine, Wire]] = []
         self.settled_after = 0.0
+        self._lately = deque([0], maxlen=int(UNREST / LOOK))  # the highest number of a view at each look
         self._together: dict[tuple[int, int], float] = {}
         self.users = list(self._people(Random(f"{seed}-people")))
         for machine in self.machines:
@@ -72,11 +84,23 @@ class World:
             owners.append(("gus", mailboxes[-1]))
         owners += [(f"{box.owner}2", box) for box in mailboxes[:2]]  # on two devices
         for name, mailbox in owners:
-            yield User(
-                self.timeline, Random(f"{self.seed}-user-{name}"), name, mailbox, mailboxes, len(self.machines),
-                self._dial, self._record, self.truth.violated, self.deleting, lambda attempt: check_answer(self, attempt),
-                lambda: bool(self.truth.forgotten),
-            )  # fmt: skip
+            yield self._user(name, mailbox, mailboxes, 3.0)
+
+    def _user(self, name: str, mailbox: Mailbox, others: list[Mailbox], within: float) -> User:
+        return User(
+            self.timeline, Random(f"{self.seed}-user-{name}"), within, name, mailbox, others, len(self.machines),
+            self._dial, self._record, self.truth.violated, self.deleting, lambda attempt: check_answer(self, attempt),
+            lambda: bool(self.truth.forgotten),
+        )  # fmt: skip
+
+    def crowd(self) -> None:
+        """People come who all want one name."""
+        number = len(self.users)
+        owners = [f"fan{number + index}" for index in range(CROWD)]
+        mailboxes = [
+            Mailbox(owner, f"star{number}", f"secret-{owner}", passwords=[f"secret-{owner}"]) for owner in owners
+        ]
+        self.users += [self._user(mailbox.owner, mailbox, mailboxes, CROWD_WITHIN) for mailbox in mailboxes]
 
     def _record(self, what: Attempt | Sitting) -> None:
         if isinstance(what, Attempt):
@@ -147,8 +171,9 @@ class World:
         self.timeline.after(LOOK, self._look)
         now = self.timeline.now
         leaders = [rank for rank in self.truth.leading if self.machines[rank].runs]
-        both = {(a, b) for a in leaders for b in leaders if a < b and b in self._reached(a)}
+        both = {(a, b) for a in leaders for b in leaders if a < b and b in self.reached(a)}
         self._look_for_unrest()
+        progress.look(self)
         self._together = {pair: self._together.get(pair, now) for pair in both}
         for pair, since in self._together.items():
             if now - since > TOGETHER:
@@ -156,7 +181,11 @@ class World:
                 self._together[pair] = now + 1000
 
     def _look_for_unrest(self) -> None:
-        """While nothing happens, nobody changes the view again and again."""
+        """Nobody changes the view again and again, and none does while nothing happens."""
+        highest = max((one.replica.core.own.highest for one in self.machines if one.process), default=0)
+        if 0 < self._lately[0] < highest - MOST_UNREST:
+            self.truth.violated("few changes of view at a time", f"{self._lately[0]} to {highest}")
+        self._lately.append(highest)
         if self.network.slow != 1.0 or any(one.slowness != 1.0 or one.room is not None for one in self.machines):
             self._disturbed, self._changes_then = self.timeline.now, -1  # slowness comes and goes
         if self.timeline.now - self._disturbed < CALM_DOWN:
@@ -167,20 +196,17 @@ class World:
             self.truth.violated("quiet while nothing happens", f"since {self._disturbed:.3f}")
             self._changes_then = 1 << 30
 
-    def _reached(self, rank: int) -> set[int]:
+    def reached(self, rank: int) -> set[int]:
         """The replicas that it reaches both ways, perhaps through others."""
         reached, fresh = {rank}, [rank]
         while fresh:
             one = fresh.pop()
             for machine in self.machines:
                 other = machine.rank
-                if other not in reached and machine.runs and self._is_near(one, other):
+                if other not in reached and machine.runs and self.network.is_near(one, other):
                     reached.add(other)
                     fresh.append(other)
         return reached
-
-    def _is_near(self, one: int, other: int) -> bool:
-        return self.network.is_open(one, other) and self.network.is_open(other, one)
 
     # -- clients
 
@@ -212,10 +238,16 @@ class World:
         return lambda: own.view
 
     def _began(self, machine: Machine) -> Callable[[], None]:
-        return lambda: self.disturbed(f"start of {machine.rank}")
+        def began() -> None:
+            self.started, changed = self.timeline.now, self.changed
+            self.disturbed(f"start of {machine.rank}")
+            self.changed = changed
+
+        return began
 
     def _ended(self, machine: Machine) -> Callable[[], None]:
         def ended() -> None:
+            self.changed = self.timeline.now
             for one, wire in self.wires:
                 if one is machine and not machine.silent:
                     self.timeline.after(machine.random.random() * 0.01, wire.broken)
@@ -228,6 +260,7 @@ class World:
         """Something went wrong, or ceased to."""
         self.note(text)
         self._disturbed, self._changes_then = self.timeline.now, -1
+        self.changed = self.timeline.now
 
     def note(self, text: str) -> None:
         """For the trace."""

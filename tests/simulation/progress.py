@@ -1,0 +1,102 @@
+"""What is promised while no more goes wrong than there is already: people are served soon, and nobody leads too soon."""
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.attempts import Attempt
+from tests.simulation.wire import Reply
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+    from tests.simulation.truth import Served
+    from tests.simulation.user import User
+    from tests.simulation.world import World
+
+STUCK = 1000.0  # times as slow: a disk that answers nothing, while one that is only slow is waited for now and then
+SOONER = 0.95  # by how much clocks may run faster
+
+
+def look(world: "World") -> None:
+    """Nobody waits for long at a replica that a primary can be reached from, whatever is the matter with another."""
+    for user in world.users:
+        if not _waits_for_all(user) or user.wire is None or not user.wire.alive:
+            continue
+        waited = world.timeline.now - user.waits_since
+        if waited > world.cluster.timings.patience and _is_served(world, user.at, user.waits_since):
+            world.truth.violated(
+                "who reaches a primary is answered soon", f"{user.asked} at {user.at} for {waited:.2f} s"
+            )
+            user.waits_since = world.timeline.now
+
+
+def _waits_for_all(user: "User") -> bool:
+    """Whether it waits for what takes as long as all replicas do, and not for its turn to try a password."""
+    one_password = len(user.mailbox.passwords) == 1
+    verbs = {"SEND", "DELETE", "READ"} | ({"LOGIN", "TAKEOVER"} if one_password else set())
+    return user.waits_for_reply and not verbs.isdisjoint(user.asked.split())
+
+
+def check_refused(world: "World", attempt: Attempt, reply: Reply) -> None:
+    """Nobody is refused for want of a primary at a replica that one can be reached from, through another one if need be."""
+    sent, sitting = attempt.tries[-1]
+    unknown = reply.code == 454 and len(attempt.tries) == 1
+    if sitting is not None and (reply.code == 451 or unknown) and _is_served(world, sitting.rank, sent):
+        world.truth.violated(
+            "who reaches a primary is not refused", f"{attempt.line} at {sitting.rank}: {reply.code} {reply.text}"
+        )
+
+
+def _is_served(world: "World", rank: int, begun: float) -> bool:
+    """Whether what was begun then at a replica has to be done soon: all have had time to find out who is lost."""
+    return begun - served_since(world, world.machines[rank]) > 4 * world.cluster.timings.silence
+
+
+def served_since(world: "World", machine: "Machine") -> float:
+    """Since when a replica should serve, for nothing more went wrong, and it reaches a primary that serves."""
+    if not is_whole(machine) or not _is_steady(world):
+        return world.timeline.now
+    leading = [since for rank, (_, since) in world.truth.leading.items() if rank in world.reached(machine.rank)]
+    return max(world.changed, world.started, min(leading, default=world.timeline.now))
+
+
+def is_whole(machine: "Machine") -> bool:
+    """Whether its process runs and its disk takes what it is given."""
+    return machine.runs and machine.slowness == 1.0 and machine.room is None
+
+
+def _is_steady(world: "World") -> bool:
+    """Whether nothing is slow: that comes and goes by itself."""
+    return world.network.slow == 1.0 and not any(1.0 < one.slowness < STUCK for one in world.machines)
+
+
+def check_lead(world: "World", served: "Served") -> None:
+    """A replica that came back, and is led by another, leads only after it has been steady for a while (R17)."""
+    view, before = served.view, served.parent
+    if before is None or not _was_handed_over(world, served, before):
+        return
+    came = _came_back(before, view.primary)
+    if came is not None and served.begun - came.begun < SOONER * world.cluster.timings.hold_down:
+        what = f"{view.primary} in {view}, after {before.view}; it had come at {came.begun:.3f}"
+        world.truth.violated("who came back is a follower for a while", what)
+
+
+def _was_handed_over(world: "World", served: "Served", before: "Served") -> bool:
+    """Whether a primary that could lead on let a lower one lead."""
+    silence = world.cluster.timings.silence
+    primary = before.view.primary
+    return (
+        served.view.primary < primary
+        and {served.view.primary, primary} <= {*served.view.members} & {*before.view.members}
+        and served.begun - world.truth.led_until.get(primary, 0.0) < silence / 2
+        and served.begun - world.changed > 3 * silence
+        and _is_steady(world)
+        and all(map(is_whole, world.machines))
+    )
+
+
+def _came_back(served: "Served", rank: int) -> "Served | None":
+    """The view in which it came, to be a follower without a break until this one; None if it had not been away."""
+    one: Served | None = served
+    came = None
+    while one is not None and rank in one.view.members and one.view.primary != rank:
+        came, one = one, one.parent
+    return came if one is not None and rank not in one.view.members else None
