@@ -45,8 +45,9 @@ class Errand:
     """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
 
     ``tell`` gets its result, by way of ``ended``. ``tag`` says who gave it to this replica, and ``until`` when it has
-    waited for a primary for long enough. While another replica has it, ``answer_by`` is until when, ``epoch`` is that
-    view's (NEVER for a relay), and ``operation`` the id of the operation that does it, once it is seen.
+    waited for a primary for long enough; where there has been none for as long, only one that is ``patient`` waits. While
+    another replica has it, ``answer_by`` is until when, ``epoch`` is that view's (NEVER for a relay), and ``operation``
+    the id of the operation that does it, once it is seen.
     """
 
     what: AnyRequest | Enter
@@ -56,6 +57,7 @@ class Errand:
     home: int
     tag: Tag
     until: float
+    patient: bool = False
     answer_by: float = 0.0
     epoch: Epoch = NEVER
     operation: str = ""

@@ -60,9 +60,9 @@ class Router:
         """Have a request committed; ``done(Committed | ChatError)``."""
         self._begin(request, session, done, self._rank, HERE)
 
-    def enter(self, wish: Enter, done: Done) -> None:
-        """Ask for a session here; ``done(Login | ChatError)``."""
-        self._begin(wish, "", done, self._rank, HERE)
+    def enter(self, wish: Enter, done: Done, patient: bool = False) -> None:
+        """Ask for a session here; ``done(Login | ChatError)``. ``patient``: though there has been no primary for long."""
+        self._begin(wish, "", done, self._rank, HERE, patient)
 
     def leave(self, account: str, session: str) -> None:
         """A session of this replica is over."""
@@ -91,9 +91,12 @@ class Router:
             done, self._when_settled = self._when_settled, None
             done()
 
-    def _begin(self, what: AnyRequest | Enter, session: str, done: Done, home: int, tag: Tag) -> None:
+    def _begin(
+        self, what: AnyRequest | Enter, session: str, done: Done, home: int, tag: Tag, patient: bool = False
+    ) -> None:
         self._open += 1
-        self._route(Errand(what, done, self._ended, session, home, tag, self._seconds() + self._timings.patience))
+        until = self._seconds() + self._timings.patience
+        self._route(Errand(what, done, self._ended, session, home, tag, until, patient))
 
     def _ended(self, errand: Errand, result: object) -> None:
         self._open -= 1
@@ -146,7 +149,7 @@ class Router:
         return None if self._role or lately else self._outside.relay()
 
     def _hold(self, errand: Errand) -> None:
-        if self._seconds() - self._since >= self._timings.patience:
+        if self._seconds() - self._since >= self._timings.patience and not errand.patient:
             errand.done(self.no_primary())
         else:
             self._held.append(errand)

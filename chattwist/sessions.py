@@ -103,7 +103,8 @@ class Sessions:
             elif isinstance(result, Login) and not self.is_here(account.id, login.session):  # it ended meanwhile
                 self._router.leave(account.id, login.session)
 
-        self._router.enter(self._wish(account, account.password, False, login.session), answered)
+        # patient, for a view that begins has no primary yet, and there may have been none for long before
+        self._router.enter(self._wish(account, account.password, False, login.session), answered, patient=True)
 
     def ended(self) -> list[Login]:
         """Sessions of this replica that ended while the view was made, before any is granted in it."""

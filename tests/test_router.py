@@ -363,6 +363,17 @@ class NewViewTests(RouterTests):
         self.follow(OTHER)
         self.assertEqual([rank for rank, _ in self.sent()], [2])
 
+    def test_in_no_view_for_long_and_a_session_is_asked_for_again(self) -> None:
+        """A session that the coming view does not know of is asked for, though there has been no primary for long."""
+        self.router.role("", None)
+        self.pass_time(self.timings.patience + 1)
+        self.enter()
+        self.assertEqual(self.codes(), [451])
+        self.router.enter(WISH, self.answers.append, patient=True)
+        self.pass_time(0.3)
+        self.follow(OTHER)
+        self.assertEqual([(rank, type(message)) for rank, message in self.sent()], [(2, Enter)])
+
     def test_in_no_view_for_long(self) -> None:
         """After ``patience`` they are told 451: nothing was recorded; and who comes then is told at once."""
         self.router.role("", None)

@@ -37,11 +37,13 @@ class FakeRouter:
 
     def __init__(self) -> None:
         self.wishes: list[tuple[Enter, Done]] = []
+        self.patient = False  # the last of them
         self.left: list[str] = []
 
-    def enter(self, wish: Enter, done: Done) -> None:
+    def enter(self, wish: Enter, done: Done, patient: bool = False) -> None:
         """See Router."""
         self.wishes.append((wish, done))
+        self.patient = patient
 
     def leave(self, account: str, session: str) -> None:
         """See Router."""
@@ -107,6 +109,7 @@ class SessionsTests(SynchronousTestCase):
         """A session that was granted too late for the new view is asked for again, and goes on unless that is refused."""
         session, _ = self.enter()
         self.sessions.view_begins(VIEW, [], [])
+        self.assertTrue(self.router.patient)  # the view that begins has no primary yet
         wish, done = self.router.wishes.pop()
         self.assertEqual((wish.session, wish.takeover, session.byes), ("r:1", False, []))
         done(errors.NoPrimary("not now"))
