@@ -14,7 +14,7 @@ from tests.nemesis.network import Network, steady_ports
 
 NUMBERS = (1, 2, 3)
 SHORT = {"last_view": 3.0, "hold_down": 1.0}  # timings of tests that do not want to wait
-QUIET = 90.0  # seconds until a cluster has to be quiet
+QUIET = 150.0  # seconds until a cluster has to be quiet: a port that was lost often is held down for a minute
 LOOK = 0.05  # seconds between two looks
 UNLIMITED = resource.RLIM_INFINITY
 
