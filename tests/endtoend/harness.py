@@ -11,7 +11,7 @@ from threading import Event, Thread
 from typing import IO
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PATIENCE = 60.0  # seconds until a test gives up on an answer
+PATIENCE = 180.0  # seconds until a test gives up on an answer: a machine that does much else can take a minute
 PASSWORD = "a-good-password"
 
 TWISTD = (  # Ctrl-C and a hang-up are heard, also where the tests run in a shell's background or under nohup: those ignore them
