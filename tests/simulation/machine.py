@@ -76,6 +76,7 @@ class Machine:
         self.began: Callable[[], None] = lambda: None
         self.ended: Callable[[], None] = lambda: None  # the world tells clients
         self._spoiled = False
+        self._installed: View | None = None  # the last view that was looked at
         self._drift = 1.0 + (self.random.random() - 0.5) * 0.01
         self._stopped_at = 0.0
         self._starting = False
@@ -202,6 +203,9 @@ class Machine:
         own = self.replica.core.own
         view = own.view if own.leads else None
         leading = self.truth.leading.get(self.rank)
+        if own.installed is not None and own.installed is not self._installed:
+            self._installed = own.installed
+            self.truth.entered(self.rank, own.installed)
         if (leading and leading[0]) != (view and view.epoch):
             self.truth.leads(self.rank, view, [machine.awake for machine in self.network.hosts])  # type: ignore[attr-defined]
 

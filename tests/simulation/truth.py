@@ -52,6 +52,7 @@ class Truth:
         self.serves: Callable[[Served], None] = lambda served: None  # is told of each view that serves
         self.changes = 0
         self._last: list[Served | None] = [None] * size
+        self._entered: list[tuple[Epoch, float]] = [((0, -1), -1.0)] * size  # also views that came to nothing
 
     def violated(self, promise: str, what: str) -> None:
         """A promise was broken."""
@@ -119,15 +120,25 @@ class Truth:
             return
         self.leading[rank] = view.epoch, now
         self.changes += 1
-        if view not in self.served:
+        # one that was there before a disk lost something may come twice
+        if view not in self.served or any(at > self.served[view].begun for at in self.lost[rank]):
             self._serve(view, awake)
+
+    def entered(self, rank: int, view: View) -> None:
+        """That replica entered a view, which may serve or not: it goes on from there, and may be cut off then."""
+        if view.members != (rank,):
+            self._entered[rank] = view.epoch, self.timeline.now
 
     def _serve(self, view: View, awake: Sequence[float]) -> None:
         now = self.timeline.now
         before = [one for one in (self._last[rank] for rank in view.members) if one is not None]
         parent = max(before, key=lambda one: one.view.epoch, default=None)
         waited = any(awake[rank] <= now - 0.95 * self._last_view for rank in view.members)
-        went_on = any(self._last[rank] is parent and self._was_in(parent, awake[rank]) for rank in view.members)
+        went_on = any(
+            (self._last[rank] is parent and self._was_in(parent, awake[rank]))
+            or (self._entered[rank][0] < view.epoch and self._entered[rank][1] >= awake[rank])
+            for rank in view.members
+        )
         served = Served(view, now, parent, waited or went_on)
         self.served[view] = served
         for rank in view.members:

@@ -84,10 +84,12 @@ class User(Caller):
         if not mailbox.known:
             return (yield from self._register()) if mailbox.owner == self.name else False
         asked = self.timeline.now
-        verb = self.random.choice(["LOGIN", "LOGIN", "TAKEOVER"])
+        verb = "TAKEOVER" if self.finishing else self.random.choice(["LOGIN", "LOGIN", "TAKEOVER"])
         reply: Reply | None = None
         for name, password in [(mailbox.name + end, one) for one in mailbox.passwords for end in ("", "~2", "~3")]:
             reply = yield from self._say(f"{verb} {name} {password}")
+            if reply is not None and reply.code in (230, 453):  # it is right: each wrong one is slowed down
+                mailbox.passwords = [password, *(one for one in mailbox.passwords if one != password)]
             if reply is None or reply.code != 535:
                 break
         if reply is None or reply.code != 230:

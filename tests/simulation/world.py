@@ -234,8 +234,8 @@ class World:
         return wire
 
     def _view_of(self, machine: Machine) -> Callable[[], View | None]:
-        own = machine.replica.core.own
-        return lambda: own.view
+        router = machine.replica._router
+        return lambda: router.view  # None where it goes through another: the view of that one is not known
 
     def _began(self, machine: Machine) -> Callable[[], None]:
         def began() -> None:
