@@ -185,6 +185,7 @@ class RefusalTests(ReplicaProcess):
         self.assertEqual(said.splitlines()[0], "chatreplica: " + "é" * 99)
         self.assertNotIn("Traceback", said)
         self.assertIn("é" * 99, self.log_of_daemon())
+        self.assertEqual(self.next_word(), b"")  # it has ended: its pid file goes after the terminal was told
         self.assertNotIn(f"twistd-{self.port}.pid", os.listdir(self.folder))
 
     def test_interrupted_at_the_start(self) -> None:
