@@ -75,15 +75,8 @@ class Replica:
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         logins = Logins(
-            reactor,
-            now,
-            chat,
-            self._submit,
-            self._sessions.enter,
-            threads,
-            cluster.limits.bcrypt_cost,
-            self._router.outlook,
-        )
+            reactor, now, chat, self._submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router.outlook,
+        )  # fmt: skip
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
         self._unregister = logins.unregister
