@@ -6,7 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 from chattwist import model
-from chattwist.accounts import Account
+from chattwist.accounts import Account, Accounts
 from chattwist.errand import Errand
 from chattwist.grants import Grants
 from chattwist.model import place
@@ -129,12 +129,17 @@ def late_ones_stay() -> Iterator[None]:
 @contextmanager
 def first_come() -> Iterator[None]:
     """R19: the earlier registration has the name, whether anybody was told of it or not."""
+    confirmed = Accounts.confirmed
 
     def claim(self: Account) -> Claim:
         assert self.registered is not None
-        return False, *place(self.registered)
+        return 0, *place(self.registered)
 
-    with patch.object(Account, "claim", property(claim)):
+    def without_effect(self: Accounts, operation: model.Confirmed) -> None:
+        confirmed(self, operation)
+        self.unconfirmed.discard(operation.account)
+
+    with patch.object(Account, "claim", property(claim)), patch.object(Accounts, "confirmed", without_effect):
         yield
 
 
