@@ -257,7 +257,7 @@ class Core:
             return False
         if self.own.now < self._stand_again or not self.contact.has_listened():
             return False
-        lower = [p for p in self.contact.two_way() if p.rank < self.own.rank and p.beat is not None and p.beat.fit]
+        lower = [p for p in self.contact.alive() if p.rank < self.own.rank and p.beat is not None and p.beat.fit]
         waited = self.own.now - self._leaderless > 2 * self._timings.silence
         if self._is_cut_off_only() and not waited:
             return False

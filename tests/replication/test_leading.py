@@ -133,6 +133,19 @@ class CutTests(TranscriptTests):
         self.says(self.cores, "")
         self.assertEqual(self.cores.roles(), "PFF")
 
+    def test_a_connection_that_breaks(self) -> None:
+        """A follower whose connection to the primary is not up again yet hears it all the same, and does not stand (R15)."""
+        self.cores.nodes[0].stuck = True  # so that the change of view lasts
+        for sender, rank in ((0, 1), (1, 0)):
+            self.cores._break(sender, rank)
+        self.cores._join(0, 1)
+        self.cores.pass_time(0.5)
+        self.assertNotEqual(self.cores.nodes[1].state.promised[1], 1)
+        self.cores.nodes[0].stuck = False
+        self.cores._join(1, 0)
+        self.cores.pass_time(8)
+        self.assertEqual(self.cores.roles(), "PFF")
+
     def test_hearsay(self) -> None:
         """One that the primary does not reach elects nobody while another that it reaches hears the primary (R14)."""
         self.cores.part(0, 2)
