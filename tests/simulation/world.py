@@ -171,7 +171,7 @@ class World:
         self.timeline.after(LOOK, self._look)
         now = self.timeline.now
         leaders = [rank for rank in self.truth.leading if self.machines[rank].runs]
-        both = {(a, b) for a in leaders for b in leaders if a < b and b in self.reached(a)}
+        both = {(a, b) for a in leaders for b in leaders if a < b and self._could_follow(a, b)}
         self._look_for_unrest()
         progress.look(self)
         self._together = {pair: self._together.get(pair, now) for pair in both}
@@ -195,6 +195,12 @@ class World:
         elif self.truth.changes - self._changes_then > MOST_CHANGES:
             self.truth.violated("quiet while nothing happens", f"since {self._disturbed:.3f}")
             self._changes_then = 1 << 30
+
+    def _could_follow(self, lower: int, other: int) -> bool:
+        """Whether ``other`` reaches the lower primary, or a member of its view to go through."""
+        near = self.network.is_near
+        through = [one.rank for one in self.machines if one.runs and one.view and one.view.primary == lower]
+        return any(near(rank, other) and (rank == lower or near(lower, rank)) for rank in through if rank != other)
 
     def reached(self, rank: int) -> set[int]:
         """The replicas that it reaches both ways, perhaps through others."""
