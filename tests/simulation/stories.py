@@ -72,11 +72,19 @@ def alone_and_full(random: Random, size: int) -> list[Fault]:
     ]
 
 
+def bad_disk(random: Random, size: int) -> list[Fault]:
+    """A write or flush fails, and soon after the power: what the kernel said that it had, but did not flush, is gone (R9)."""
+    who = random.choice([0, 0, *range(size)])
+    times = [2.5 + 4 * turn + random.random() for turn in range(3)]
+    ends = [_fault(random, at + 0.1 + random.random() * 0.5, "power", who, 1.0) for at in times]
+    return [*(_fault(random, at, "eio", who, 0.0) for at in times), *ends]
+
+
 def _doubt(random: Random, at: float) -> list[Fault]:
     return [_fault(random, at, "doubt", 0, 8.0)]
 
 
 STORIES: list[Story] = [
     short_stops, out_of_reach, out_of_reach, first_to_go, comes_back, stuck, last_words, last_words, alone_and_full,
-    alone_and_full,
+    alone_and_full, bad_disk,
 ]  # fmt: skip
