@@ -52,7 +52,7 @@ class Truth:
         self.serves: Callable[[Served], None] = lambda served: None  # is told of each view that serves
         self.changes = 0
         self._last: list[Served | None] = [None] * size
-        self._entered: list[tuple[Epoch, float]] = [((0, -1), -1.0)] * size  # also views that came to nothing
+        self._entered: list[list[tuple[Epoch, float]]] = [[] for _ in range(size)]  # also views that came to nothing
 
     def violated(self, promise: str, what: str) -> None:
         """A promise was broken."""
@@ -127,7 +127,7 @@ class Truth:
     def entered(self, rank: int, view: View) -> None:
         """That replica entered a view, which may serve or not: it goes on from there, and may be cut off then."""
         if view.members != (rank,):
-            self._entered[rank] = view.epoch, self.timeline.now
+            self._entered[rank].append((view.epoch, self.timeline.now))
 
     def _serve(self, view: View, awake: Sequence[float]) -> None:
         now = self.timeline.now
@@ -136,7 +136,7 @@ class Truth:
         waited = any(awake[rank] <= now - 0.95 * self._last_view for rank in view.members)
         went_on = any(
             (self._last[rank] is parent and self._was_in(parent, awake[rank]))
-            or (self._entered[rank][0] < view.epoch and self._entered[rank][1] >= awake[rank])
+            or any(epoch < view.epoch and when >= awake[rank] for epoch, when in self._entered[rank])
             for rank in view.members
         )
         served = Served(view, now, parent, waited or went_on)
