@@ -12,7 +12,7 @@ from chattwist import model
 from chattwist.cluster import Timings
 from chattwist.replication.catchup import Catchup
 from chattwist.replication.contact import Contact
-from chattwist.replication.election import Election, is_majority
+from chattwist.replication.election import Election, is_majority, newest
 from chattwist.replication.entry import Entry
 from chattwist.replication.log import split
 from chattwist.replication.messages import (
@@ -197,13 +197,25 @@ class Changes:
         self._own.unsettled.clear()
         change.view = view = View(change.epoch, tuple(members))
         change.moved = self._own.now
-        theirs = [login for rank, one in change.promises.items() if rank in members for login in one.logins]
-        heard = [login for one in change.promises.values() for login in one.heard]
-        install = Install(view, *self._merge([*self._entry.logins(), *theirs], heard))
+        install = Install(view, *self._logins(change, members))
         for rank in members:
             if rank != self._own.rank:
                 self._own.send(rank, install)
         self._entry.enter(install, lambda: self.installed(self._own.rank, Installed(view.epoch)))
+
+    def _logins(self, change: Change, members: Iterable[int]) -> tuple[list[Login], list[str]]:
+        """The sessions of the coming members that stay, and the ids of those that have to end (R21)."""
+        own = self._own.rank
+        logins = {own: self._entry.logins(), **{rank: one.logins for rank, one in change.promises.items()}}
+        known = {own: self._election.own_word(), **change.promises}
+        last = newest(known)
+        lost: list[Login] = []
+        if self._majority and last is not None and not any(one.current and one.view == last for one in known.values()):
+            # nobody here knows whom the last view let in while these replicas were not in it
+            lost = [login for rank in members if rank not in last.members for login in logins.pop(rank)]
+        heard = [login for one in change.promises.values() for login in one.heard]
+        stay, over = self._merge([login for rank in members for login in logins.get(rank, ())], heard)
+        return stay, [*over, *(login.session for login in lost)]
 
     def _fill(self, rank: int, promise: Promise) -> bool:
         """Send a coming member what it lacks; False where that is too much."""

@@ -185,6 +185,24 @@ class ChangeTests(SynchronousTestCase):
             entered = node.entered[-1]
             self.assertEqual((set(entered.logins), list(entered.over)), ({kept, other}, ["s1"]))
 
+    def test_sessions_that_missed_a_view(self) -> None:
+        """In majority mode nobody stays logged in by a replica that missed a view of which nobody here remembers the logins."""
+        for majority, over in ((True, ["s1"]), (False, [])):
+            self.cores = Cores(majority=majority)
+            self.cores.serving(0, 1, 2)
+            self.cores.nodes[2].logins = [Login("a-1", 2, "s1", (2, 1))]
+            self.cores.part(2, 0, 1)
+            self.cores.pass_time(3)
+            self.cores.nodes[1].logins = [Login("a-1", 1, "s2", (3, 1))]
+            self.cores.kill(0)
+            self.cores.kill(1, silent=True)
+            self.cores.start(0)
+            self.cores.heal()
+            self.cores.pass_time(30)
+            entered = next(one for one in self.cores.nodes[0].entered if one.view.members == (0, 2))
+            self.assertEqual(list(entered.over), over)
+            self.assertEqual([login.session for login in entered.logins], [] if majority else ["s1"])
+
     def test_left_out_and_taken_back(self) -> None:
         """A member that others left behind notices, asks for nothing in the old view, and comes back with all that it lacked."""
         self.cores.serving(0, 1, 2)

@@ -73,7 +73,7 @@ def check_lead(world: "World", served: "Served") -> None:
     view, before = served.view, served.parent
     if before is None or not _was_handed_over(world, served, before):
         return
-    came = _came_back(before, view.primary)
+    came = _came_back(world, before, view.primary)
     if came is not None and served.begun - came.begun < SOONER * world.cluster.timings.hold_down:
         what = f"{view.primary} in {view}, after {before.view}; it had come at {came.begun:.3f}"
         world.truth.violated("who came back is a follower for a while", what)
@@ -93,10 +93,13 @@ def _was_handed_over(world: "World", served: "Served", before: "Served") -> bool
     )
 
 
-def _came_back(served: "Served", rank: int) -> "Served | None":
-    """The view in which it came, to be a follower without a break until this one; None if it had not been away."""
-    one: Served | None = served
+def _came_back(world: "World", served: "Served", rank: int) -> "Served | None":
+    """The view in which it came, to follow that primary without a break until this one; None if it had not been away."""
     came = None
-    while one is not None and rank in one.view.members and one.view.primary != rank:
-        came, one = one, one.parent
-    return came if one is not None and rank not in one.view.members else None
+    for one in reversed(world.truth.served_between(served.view.primary, 0.0, served.begun)):
+        if rank not in one.view.members:
+            return came
+        if one.view.primary == rank:
+            break
+        came = one
+    return None

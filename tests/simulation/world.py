@@ -141,7 +141,7 @@ class World:
     def _stay_quiet(self) -> None:
         before = self.truth.changes
         self.timeline.run(self.timeline.now + QUIET)
-        if self.truth.changes != before or not self.is_well():
+        if self.truth.changes != before or not self.is_in_one_view():
             self.truth.violated("quiet after healing", f"{self.truth.changes - before} changes of view")
 
     def _come_to_rest(self) -> None:
@@ -156,15 +156,18 @@ class World:
 
     def is_well(self) -> bool:
         """Whether the lowest replica leads, all are in its view, and all hold the same."""
-        first = self.machines[0]
-        if not first.runs or not first.replica.core.own.leads or first.view is None:
+        if not self.is_in_one_view():
             return False
-        vector = first.replica.core.own.log.vector
-        for machine in self.machines:
-            own = machine.replica.core.own if machine.runs else None
-            if own is None or not own.serving or own.view != first.view or own.log.vector != vector:
-                return False
-        return len(first.view.members) == len(self.machines)
+        vectors = [machine.replica.core.own.log.vector for machine in self.machines]
+        return all(vector == vectors[0] for vector in vectors)
+
+    def is_in_one_view(self) -> bool:
+        """Whether the lowest replica leads, and all are in its view."""
+        view = self.machines[0].view
+        if view is None or not all(machine.runs and machine.view == view for machine in self.machines):
+            return False
+        owns = [machine.replica.core.own for machine in self.machines]
+        return owns[0].leads and all(own.serving for own in owns) and len(view.members) == len(owns)
 
     def _look(self) -> None:
         """No two lead that reach each other."""
