@@ -12,7 +12,7 @@ from chattwist.chat import Chat
 from chattwist.names import fold
 from tests.simulation.attempts import YES, Attempt, Mailbox, Sitting
 from tests.simulation.progress import check_refused
-from tests.simulation.truth import Served
+from tests.simulation.truth import Served, Truth
 from tests.simulation.wire import Reply
 
 if TYPE_CHECKING:
@@ -39,12 +39,7 @@ def check_answer(world: "World", attempt: Attempt) -> None:
     if truth.holders(message) < told and not lost and message not in truth.forgotten:
         truth.violated("an answer is on the disks that it names", f"{reply.text}: {truth.holders(message)}")
     served = None if reply.view is None else truth.served.get(reply.view)
-    if (
-        served is not None
-        and served.begun < reply.when
-        and not lost
-        and _is_of(served, truth.operations[message], told)
-    ):
+    if served is not None and served.begun < reply.when and not lost and _is_of(truth, served, message, told):
         lacking = [rank for rank in served.view.members if message not in truth.held[rank]]
         if lacking:
             truth.violated(
@@ -57,9 +52,10 @@ def check_answer(world: "World", attempt: Attempt) -> None:
         truth.violated("a repetition gets the first answer", f"{attempt.key}: {texts[0]}, then {reply.text}")
 
 
-def _is_of(served: Served, made: model.AnyOperation, told: int) -> bool:
-    """Whether the answer is of that view: what comes late, from where it was passed on to, may be of an earlier one."""
-    return told == len(served.view.members) or getattr(made, "view", 0) == served.view.epoch[0]
+def _is_of(truth: Truth, served: Served, message: str, told: int) -> bool:
+    """Whether the answer is of that view: what comes late, from where it was passed on to, may be of another one."""
+    number = getattr(truth.operations[message], "view", 0)
+    return told == len(served.view.members) or [one for one in truth.served if one.epoch[0] == number] == [served.view]
 
 
 def _is_expected(world: "World", attempt: Attempt, message: str) -> bool:
