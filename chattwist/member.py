@@ -35,6 +35,9 @@ class Channel(Protocol):
     def send(self, rank: int, message: bytes) -> bool:
         """Send; False, and nothing sent, while there is no connection."""
 
+    def flush(self, rank: int) -> None:
+        """What was sent to it goes out now, not at the end of this turn of the reactor."""
+
     def abort(self, rank: int) -> None:
         """Drop the connection, and all that waits in it."""
 
@@ -65,6 +68,9 @@ class NoChannel:
         """Nobody is there."""
         return False
 
+    def flush(self, rank: int) -> None:
+        """Nothing waits."""
+
     def abort(self, rank: int) -> None:
         """Nothing to drop."""
 
@@ -89,7 +95,7 @@ class Member:
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         self._effects: dict[type, Callable[[Any], object]] = {
-            steps.Send: lambda effect: self.send(effect.rank, effect.message),
+            steps.Send: self._send_now,
             steps.Abort: lambda effect: self._channel.abort(effect.rank),
             steps.Store: lambda effect: self._writer.commit(effect.operations, self._written),
             steps.Save: lambda effect: self._writer.save(msgspec.json.encode(effect.state), self._written),
@@ -190,6 +196,11 @@ class Member:
         if message is not self._encoded[0]:  # what goes to all is encoded once
             self._encoded = message, encode(message)
         self._channel.send(rank, self._encoded[1])
+
+    def _send_now(self, effect: steps.Send) -> None:
+        """A commit waits for it, and one turn of the reactor takes as long as all that clients have sent meanwhile."""
+        self.send(effect.rank, effect.message)
+        self._channel.flush(effect.rank)
 
     def _finish(self, effect: steps.Finish) -> None:
         outcomes = {"": None, "full": self._full, "refused": errors.NotBegun(), "unknown": errors.Unsettled()}

@@ -67,6 +67,9 @@ class FakeWorld:
         self.done.append(f"send {rank} {type(decode(message)).__name__}")
         return True
 
+    def flush(self, rank: int) -> None:
+        """See Channel."""
+
     def abort(self, rank: int) -> None:
         """See Channel."""
         self.done.append(f"abort {rank}")

@@ -74,6 +74,10 @@ class Channel:
         """Send a message of at most 64 MiB (else ValueError); False, and nothing sent, while there is no connection."""
         return self._outbound[rank].send(message)
 
+    def flush(self, rank: int) -> None:
+        """What was sent to a replica goes out now, not at the end of this turn of the reactor."""
+        self._outbound[rank].flush()
+
     def abort(self, rank: int) -> None:
         """Drop our connection to a replica at once; it is made anew."""
         self._outbound[rank].abort()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -113,6 +114,12 @@ class Guard(Protocol):
                 self._inner.dataReceived(data)
             except Exception as error:  # whatever Banana raises: it is the peer's doing, and ends this connection only
                 self.refuse(f"it sent {error or type(error).__name__}")
+
+    def flush(self) -> None:
+        """What was written goes out now, as far as the socket takes it; the reactor would do it after its next wait."""
+        socket = self.transport.transport
+        if isinstance(socket, Connection) and socket.connected and not socket.disconnecting:
+            socket.doWrite()  # where that fails, the reactor will find so, too
 
     def greeted(self) -> None:
         """The peer has said hello: it may stay."""

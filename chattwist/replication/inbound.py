@@ -55,7 +55,8 @@ class Inbound(pb.Root):
         """What speaks Perspective Broker for it."""
         factory = pb.PBServerFactory(self)
         factory.protocol = Broker
-        protocol: IProtocol = factory.buildProtocol(None)
+        protocol: Broker = factory.buildProtocol(None)
+        protocol.taken = self.remote_take
         return protocol
 
     def end(self) -> None:

@@ -80,6 +80,11 @@ class Outbound:
         """Send a message; False, and nothing sent, while there is no connection."""
         return self._sending is not None and self._sending.send(message)
 
+    def flush(self) -> None:
+        """What was sent goes out now."""
+        if self._sending is not None:
+            self._sending.flush()
+
     def abort(self) -> None:
         """Drop the connection at once."""
         self._send_no_more()
@@ -148,8 +153,10 @@ class Outbound:
         self._trouble = None
         self._up_since = self._side.reactor.seconds()
 
-        def take(chunk: bytes, asks: bool) -> Deferred[object]:
-            return maybeDeferred(root.callRemote, "take", chunk, pbanswer=int(asks))
+        def take(chunk: bytes, asks: bool) -> Deferred[object] | None:
+            answer = maybeDeferred(root.callRemote, "take", chunk) if asks else root.broker.tell(chunk)
+            guard.flush()
+            return answer
 
         self._sending = Sending(self._side.reactor, take, guard.refuse)
         self._side.heard.connected(self._rank)

@@ -20,12 +20,15 @@ ASK = (
 class Sending:
     """Messages on their way over one connection.
 
-    ``call`` sends a chunk and says whether to answer; it gives a Deferred of that, or one that fires at once. ``broken``
-    is called, with the reason, when the connection cannot be relied on any more; nothing is sent after that.
+    ``call`` sends a chunk and says whether to answer; it gives a Deferred of that, if so. ``broken`` is
+    called, with the reason, when the connection cannot be relied on any more; nothing is sent after that.
     """
 
     def __init__(
-        self, clock: IReactorTime, call: Callable[[bytes, bool], "Deferred[object]"], broken: Callable[[str], None]
+        self,
+        clock: IReactorTime,
+        call: Callable[[bytes, bool], "Deferred[object] | None"],
+        broken: Callable[[str], None],
     ) -> None:
         self._clock = clock
         self._call = call
@@ -97,13 +100,15 @@ class Sending:
         if self._clock.seconds() - self._asked_at >= ASK or 2 * self._on_their_way > WINDOW:
             self._ask(chunk)
         else:
-            self._call(chunk, False).addErrback(self._failed)
+            self._call(chunk, False)
 
     def _ask(self, chunk: bytes) -> None:
         self._asked_at = self._clock.seconds()
         self._asked.append(self._unasked)
         self._unasked = 0
-        self._call(chunk, True).addCallbacks(self._answered, self._failed)
+        answer = self._call(chunk, True)
+        assert answer is not None
+        answer.addCallbacks(self._answered, self._failed)
 
     def _answered(self, _: object) -> None:
         for _ in range(self._asked.popleft()):  # the other side answers in order

@@ -2,7 +2,7 @@
 
 import os
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -126,10 +126,10 @@ class SendingTests(NetworkTestCase):
         self.broken: list[str] = []
         self.sending = Sending(self.clock, self.call, self.broken.append)
 
-    def call(self, chunk: bytes, asks: bool) -> "Deferred[object]":
-        answer: Deferred[object] = Deferred()
-        self.calls.append((chunk, answer if asks else None))
-        return answer if asks else succeed(None)
+    def call(self, chunk: bytes, asks: bool) -> "Deferred[object] | None":
+        answer: Deferred[object] | None = Deferred() if asks else None
+        self.calls.append((chunk, answer))
+        return answer
 
     def answer_first(self, answer: object = None) -> None:
         """Answer the first of them, which asked for it, or fail it."""

@@ -51,6 +51,9 @@ class ChannelTo:
     def send(self, rank: int, message: bytes) -> bool:
         return self._links[self._rank, rank].send(message)
 
+    def flush(self, rank: int) -> None:
+        """All goes out at once as it is."""
+
     def abort(self, rank: int) -> None:
         self._links[self._rank, rank].abort()
 
