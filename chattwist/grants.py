@@ -66,7 +66,8 @@ class Grants:
         """Whether the session is the account's; where none is known, it becomes so: its grant was lost with a view."""
         login = self._roster.get(account)
         known = self._chat.accounts.get(account)
-        if login is None and self._view is not None and known is not None and not known.deleted:
+        lost = login is None and not self._roster.is_over(session)
+        if lost and self._view is not None and known is not None and not known.deleted:
             login = self._grant(Enter(0, NEVER, rank, account, "", False, session))
         return login is not None and login.session == session
 

@@ -14,13 +14,14 @@ class Roster:
         """``name_of`` gives the name of the account of that id, None if it is deleted: then it has no session."""
         self._name_of = name_of
         self._logins: dict[str, Login] = {}
+        self._over: frozenset[str] = frozenset()
         self._newest: dict[str, Login] = {}  # each account's last grant, also where that session is gone
         self._ordered: list[tuple[str, str]] = []  # (folded name at login, account id)
         self._places: dict[str, tuple[str, str]] = {}
 
-    def replace(self, logins: Iterable[Login]) -> None:
-        """These are the sessions now, no others."""
-        self._logins, self._places = {}, {}
+    def replace(self, logins: Iterable[Login], over: Iterable[str] = ()) -> None:
+        """These are the sessions now, no others; those whose ids are in ``over`` had to give way to newer ones."""
+        self._logins, self._places, self._over = {}, {}, frozenset(over)
         for login in logins:
             self._put(login)
         self._ordered = sorted(self._places.values())
@@ -28,6 +29,10 @@ class Roster:
     def get(self, account: str) -> Login | None:
         """The session of an account."""
         return self._logins.get(account)
+
+    def is_over(self, session: str) -> bool:
+        """Whether the session had to give way when this view was made; that newer one may be gone by now."""
+        return session in self._over
 
     def at(self, rank: int) -> list[Login]:
         """The sessions at one replica."""

@@ -84,8 +84,8 @@ class Sessions:
     def view_begins(self, view: View, logins: Sequence[Login], over: Iterable[str]) -> None:
         """These are all sessions of the view's members; those whose ids are in ``over`` have to end."""
         self._epoch = view.epoch
-        self._roster.replace(logins)
         ended = set(over)
+        self._roster.replace(logins, ended)
         for mine in self._online.logins:
             theirs = self._roster.get(mine.account)
             if mine.session in ended or (theirs is not None and theirs.session != mine.session):

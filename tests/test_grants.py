@@ -63,6 +63,13 @@ class GrantsTests(SynchronousTestCase):
         self.assertEqual(self.told(), [(rank, Logins((5, 0), [login], [])) for rank in (1, 2)])
         self.assertEqual(self.roster.get("a-1"), login)
 
+    def test_a_session_that_gave_way(self) -> None:
+        """What it asked for just before is refused, also where nobody here knows the session that it gave way to."""
+        self.roster.replace([], ["s1"])
+        self.assertFalse(self.grants.may_act(2, "a-1", "s1"))
+        self.assertTrue(self.grants.may_act(2, "a-1", "s2"))
+        self.assertFalse(self.grants.may_act(2, "a-1", "s1"))
+
     def test_asked_twice(self) -> None:
         """The same wish again, because the first answer was lost, is granted again: it is the same session."""
         for _ in range(2):
