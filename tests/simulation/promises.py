@@ -219,16 +219,20 @@ def _accounts(world: "World", chat: Chat) -> Broken:
         if attempt.verb == "REGISTER" and attempt.key not in by_key:
             yield "what is acknowledged stays", attempt.line
         if attempt.verb == "UNREGISTER" and attempt.done.code == 250:
-            mine = [chat.accounts[account] for account in _accounts_of(world, chat, attempt.mailbox)]
+            mine = _accounts_of(world, chat, attempt)
             if any(not one.deleted and chat.account(one.name) is one for one in mine):  # others are copies
                 yield "what is deleted stays deleted", attempt.line
     yield from _passwords(world, chat)
 
 
-def _accounts_of(world: "World", chat: Chat, mailbox: Mailbox) -> list[str]:
-    mine = [one for one in world.attempts if one.mailbox is mailbox and one.verb == "REGISTER" and one.done]
-    keys = {attempt.key for attempt in mine}
-    return [one.id for one in chat.accounts.values() if one.registered is not None and one.registered.key in keys]
+def _accounts_of(world: "World", chat: Chat, attempt: Attempt) -> list[Account]:
+    """The account that was to be changed; all of that user where that one was a copy, and gave way to another."""
+    mine = [one for one in world.attempts if one.mailbox is attempt.mailbox and one.verb == "REGISTER" and one.done]
+    keys = {one.key for one in mine}
+    found = [one for one in chat.accounts.values() if one.registered is not None and one.registered.key in keys]
+    meant = {sitting.account for _, sitting in attempt.tries if sitting is not None}
+    stayed = [one for one in found if one.id in meant and (one.deleted or chat.account(one.name) is one)]
+    return stayed or found
 
 
 def _passwords(world: "World", chat: Chat) -> Broken:
@@ -242,7 +246,7 @@ def _passwords(world: "World", chat: Chat) -> Broken:
         if more or one.done is None or world.truth.forgotten.issuperset(made):
             continue
         new = one.rest.split()[1]
-        mine = [chat.accounts[account] for account in _accounts_of(world, chat, one.mailbox)]
+        mine = _accounts_of(world, chat, one)
         found = [account.password for account in mine if chat.account(account.name) is account]
         if found and not any(password.endswith(f":{new}") for password in found):
             yield "what is acknowledged stays", f"{one.line}; it is {found}"
