@@ -113,11 +113,11 @@ class Client(Protocol):
     # -- lines
 
     def _pump(self) -> None:
-        if self._pumping:
+        if self._pumping or not (self._reader.waiting or self._input_ended or self._paused):
             return
         self._pumping = True
         try:
-            while self._may_take() and self._take_line():
+            while (self._reader.waiting or self._input_ended) and self._may_take() and self._take_line():
                 pass
         finally:
             self._pumping = False

@@ -91,6 +91,8 @@ class LineReader:
                 if IAC not in content and CR not in content:
                     self.ending = ending
                     self._at = end + 1
+                    if not self.waiting:
+                        self._raw, self._at = b"", 0
                     return Line(content)
         return self._decode()
 
