@@ -46,8 +46,8 @@ class Errand:
 
     ``tell`` gets its result, by way of ``ended``. ``tag`` says who gave it to this replica, and ``until`` when it has
     waited for a primary for long enough; where there has been none for as long, only one that is ``patient`` waits. While
-    another replica has it, ``answer_by`` is until when, ``epoch`` is that view's (NEVER for a relay), and ``operation``
-    the id of the operation that does it, once it is seen.
+    another replica has it, ``at`` is that one's rank, ``answer_by`` until when, ``epoch`` that view's (NEVER for a relay),
+    and ``operation`` the id of the operation that does it, once it is seen.
     """
 
     what: AnyRequest | Enter
@@ -58,6 +58,7 @@ class Errand:
     tag: Tag
     until: float
     patient: bool = False
+    at: int = -1
     answer_by: float = 0.0
     epoch: Epoch = NEVER
     operation: str = ""

@@ -243,6 +243,7 @@ class Replica:
         view = self._router.view
         if view is not None and view.primary == rank:
             self._sessions.tell_all(rank)
+        self._router.connected(rank)
 
     def _tell_primary(self, view: View) -> None:
         ports = [address.port for address in self._cluster.ranked]

@@ -209,7 +209,7 @@ class Router:
 
     def _forward(self, errand: Errand, rank: int, epoch: Epoch) -> None:
         self._number += 1
-        errand.epoch = epoch
+        errand.at, errand.epoch = rank, epoch
         errand.answer_by = self._seconds() + LONGEST_ANSWER * self._timings.patience
         self._sent[self._number] = errand
         what = errand.what
@@ -217,6 +217,12 @@ class Router:
             self._outside.send(rank, msgspec.structs.replace(what, number=self._number, epoch=epoch))
         else:
             self._outside.send(rank, Forward(self._number, epoch, errand.home, what, errand.session))
+
+    def connected(self, rank: int) -> None:
+        """Messages to another replica go out again: what it was given just before may never have arrived."""
+        for number, errand in list(self._sent.items()):
+            if errand.at == rank and errand.repeatable:
+                self._route_again(self._sent.pop(number))
 
     def applied(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag]) -> None:
         """The primary commits these: note which of them do what was forwarded from here."""
@@ -337,8 +343,7 @@ class Router:
             if now >= errand.answer_by:
                 self._settle(number, self._unknown(errand))
             elif errand.epoch != messages.NEVER and errand.repeatable and self._relay() is not None:
-                del self._sent[number]  # it may never have arrived, and there is another way now (R14)
-                self._route_again(errand)
+                self._route_again(self._sent.pop(number))  # it may never have arrived; there is another way now (R14)
         for operation, waiting in list(self._awaited.items()):
             if now >= waiting[0][0].answer_by:
                 for errand, _ in self._awaited.pop(operation):

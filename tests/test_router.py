@@ -242,6 +242,20 @@ class FollowerTests(RouterTests):
         self.pass_time(0.2)
         self.assertEqual(self.codes(), [454, 451])
 
+    def test_a_new_connection(self) -> None:
+        """What was forwarded over a connection that broke is forwarded again, if doing it twice comes to the same as once."""
+        self.follow()
+        self.submit()
+        self.submit(KEYED)
+        self.outside.sent.clear()
+        self.router.connected(2)
+        self.assertEqual(self.outside.sent, [])
+        self.router.connected(VIEW.primary)
+        ((_, message),) = self.outside.sent
+        assert isinstance(message, Forward)
+        self.assertEqual((message.number, message.request), (FIRST + 3, KEYED))
+        self.assertEqual(self.answers, [])
+
     def test_login(self) -> None:
         """The wish for a session goes to the primary; the grant comes back."""
         self.enter()
