@@ -16,6 +16,7 @@ from chattwist.commits import Commits
 from chattwist.delivery import DELETED, Delivery
 from chattwist.grants import Grants
 from chattwist.logins import Logins
+from chattwist.marks import ReadMarks
 from chattwist.member import Channel, Member, Writer
 from chattwist.online import Online
 from chattwist.passwords import PasswordThreads
@@ -69,6 +70,7 @@ class Replica:
             self._rank, chat, self._online, self._roster, self._router, stamps.origin, self.member.send
         )
         self._delivery = Delivery(chat, log, self._online, self._roster, lambda work: reactor.callLater(0, work))
+        self._marks = ReadMarks(self._submit, lambda work: reactor.callLater(0, work), self.log_bug)
         self._seconds = lambda: float(reactor.seconds())
         # since when this replica is in no view; None once that is told
         self._alone_since: float | None = reactor.seconds()
@@ -98,6 +100,10 @@ class Replica:
         """See Backend."""
         self._submit(request, done)
 
+    def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
+        """See Backend."""
+        self._marks.add(ids, done)
+
     def may_register(self, name: str, key: str) -> None:
         """See Backend."""
         if registered_before(self.chat, name, key, self._now()) is None:
@@ -122,6 +128,7 @@ class Replica:
 
     def logout(self, session: Session, account: Account) -> None:
         """See Backend."""
+        self._marks.flush()
         self._sessions.left(session, account)
 
     def online(self, after: str, limit: int) -> tuple[Sequence[Account], bool]:
@@ -265,6 +272,7 @@ class Replica:
         """See Side."""
         match message:
             case messages.End():
+                self._marks.flush()
                 self._sessions.asked_to_end(rank, message)
             case messages.Logins():
                 self._sessions.changed(message)

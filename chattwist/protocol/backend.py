@@ -61,6 +61,9 @@ class Backend(Protocol):
     def submit(self, request: AnyRequest, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)``."""
 
+    def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
+        """Count messages as read by those to whom they were sent; ``done(Committed | ChatError)``."""
+
     def may_register(self, name: str, key: str) -> None:
         """Raise the error that REGISTER would end in, if it is known already."""
 

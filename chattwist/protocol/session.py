@@ -4,6 +4,8 @@ A session takes a line at a time. A command that has to wait for the disk or for
 SEND after SEND: those share commits. Each command is a Call, answered once; answers leave in the order of the commands.
 """
 
+from functools import partial
+
 from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.chat import position
@@ -242,7 +244,10 @@ class Session:
         if account is None:
             return self._go_on()
         self._marking += 1
-        self.backend.submit(MarkRead(account.id, ids, key=key), lambda result: self._marked(account, pushed, result))
+        if key:
+            self.backend.submit(MarkRead(account.id, ids, key=key), partial(self._marked, account, pushed))
+        else:
+            self.backend.mark_read(ids, partial(self._marked, account, pushed))
 
     def _marked(self, account: Account, pushed: tuple[str, ...], result: Committed | errors.ChatError) -> None:
         self._marking -= 1
