@@ -98,7 +98,10 @@ class OptionsTests(SynchronousTestCase):
 
     def test_another_in_the_directory(self) -> None:
         """A chatcluster of other ports that was started in the same directory keeps its pid file and its log."""
-        with subprocess.Popen([sys.executable, "-c", "input()", NAME], stdin=subprocess.PIPE) as other:
+        program = [sys.executable, "-c", "print(flush=True); input()", NAME]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()  # until it runs, it may not have its name yet
             self.left_by(other.pid)
             self.assertIn(f"twistd-cluster.pid: process {other.pid} is another chatcluster", self.refusal())
             other.communicate(b"\n")

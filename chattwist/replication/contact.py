@@ -115,8 +115,12 @@ class Contact:
 
     def has_listened(self) -> bool:
         """Whether there was time to hear all others, since the start or the last pause: electing oneself needs silence (R15)."""
-        met = all(peer.refused != NOT_YET or self.is_two_way(rank) for rank, peer in self.peers.items())
-        return met or self.now - self._since > self._timings.silence
+        return all(map(self._is_met, self.peers)) or self.now - self._since > self._timings.silence
+
+    def _is_met(self, rank: int) -> bool:
+        """Whether it hears this replica and is heard, or is down: where nobody listened a moment ago, one may have started."""
+        down = self.peers[rank].refused != NOT_YET and not self.is_alive(rank) and not self.others_hear(rank)
+        return down or self.is_two_way(rank)
 
     def relay(self) -> int | None:
         """One that can be reached, hears a live primary, and gives this replica all that is committed: the primary first."""

@@ -86,6 +86,19 @@ class ContactTests(SynchronousTestCase):
         self.contact.connected(0)
         self.assertGreater(self.contact.peers[0].refused, 1e9)
 
+    def test_started_a_moment_ago(self) -> None:
+        """One that was not there at the first attempt, but is heard by now, is not taken for down (R15)."""
+        self.hear(2, beat(hears=(1,)))
+        self.contact.is_refused(0)
+        self.assertTrue(self.contact.has_listened())
+        self.hear(2, beat(hears=(0, 1)))
+        self.assertFalse(self.contact.has_listened())
+        self.hear(2, beat(hears=(1,)))
+        self.contact.heard(0)
+        self.assertFalse(self.contact.has_listened())
+        self.contact.now += 1.5
+        self.assertTrue(self.contact.has_listened())
+
     def test_forget(self) -> None:
         """After a pause nobody counts as heard, whatever was heard before it (R13)."""
         self.hear(0, beat(primary=0))
