@@ -40,6 +40,8 @@ class Grants:
         account = self._chat.accounts.get(wish.account)
         if account is None or account.deleted or account.password != wish.password:
             return answer(errors.WrongPassword("wrong name or password"))
+        if account.listed is None:  # what was a registration of its own a moment ago is the copy of another
+            return answer(errors.TryLater("this account was just joined with another of yours; LOGIN again"))
         other = self._roster.get(wish.account)
         if other is None or other.session == wish.session:
             return answer(self._grant(wish))
@@ -59,8 +61,8 @@ class Grants:
         self._send(other.rank, End(wish.account, other.session, text))
 
     def is_unconfirmed(self, account: str) -> bool:
-        """Whether the account has its name only as long as no other that was confirmed wants it (R19)."""
-        return account in self._chat.accounts.unconfirmed and not self._chat.accounts[account].is_renamed
+        """Whether the account's registration may not be committed (R19)."""
+        return account in self._chat.accounts.unconfirmed
 
     def may_act(self, rank: int, account: str, session: str) -> bool:
         """Whether the session is the account's; where none is known, it becomes so: its grant was lost with a view."""

@@ -8,6 +8,7 @@ accounts only, not on the order in which they got known.
 
 import re
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
 
@@ -58,12 +59,17 @@ class Names:
         found = self.find(name)
         return [account for _, _, account in claims] if claims else [] if found is None else [found]
 
-    def page(self, prefix: str, after: str, limit: int) -> tuple[list[str], bool]:
-        """At most ``limit`` ids of accounts whose names begin with ``prefix``, behind ``after``; whether there are more."""
+    def page(self, prefix: str, after: str, limit: int, hidden: Collection[str] = ()) -> tuple[list[str], bool]:
+        """At most ``limit`` ids of accounts whose names begin with ``prefix``, behind ``after``; whether there are more.
+
+        The accounts in ``hidden`` are left out.
+        """
         folded = fold(prefix)
         start = max(bisect_left(self._ordered, folded), bisect_right(self._ordered, fold(after)) if after else 0)
-        found = [name for name in self._ordered[start : start + limit + 1] if name.startswith(folded)]
-        return [self._accounts[name] for name in found[:limit]], len(found) > limit
+        some = self._ordered[start : start + limit + 1 + len(hidden)]
+        found = [self._accounts[name] for name in some if name.startswith(folded)]
+        shown = [account for account in found if account not in hidden]
+        return shown[:limit], len(shown) > limit
 
     def __len__(self) -> int:
         return len(self._ordered)

@@ -65,9 +65,13 @@ class Register(Request, frozen=True, tag="register"):
 
 
 class Confirm(Request, frozen=True, tag="confirm"):
-    """Record that the account's registration was committed (R19); may be asked for again and again."""
+    """Record that the account's registration was committed (R19); may be asked for again and again.
+
+    ``renamed``: also where somebody else has the name by now.
+    """
 
     account: str
+    renamed: bool = False
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
         account = self._known(chat)
@@ -78,7 +82,7 @@ class Confirm(Request, frozen=True, tag="confirm"):
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         account = self._known(chat)
-        if account.listed is None or account.is_renamed:  # others committed it for somebody else meanwhile
+        if account.listed is None or (account.is_renamed and not self.renamed):  # others committed it for somebody else meanwhile
             raise errors.NameTaken("that name was taken just now; choose another")
         return model.Confirmed(*stamp(), self.account)
 
@@ -191,9 +195,12 @@ AnyRequest: TypeAlias = Repeat | Register | Confirm | ChangePassword | Unregiste
 
 
 def find_account(chat: Chat, name: str) -> Account:
-    """The living account of that name; errors.NotFound if there is none."""
+    """The living account of that name; errors.NotFound if there is none.
+
+    One that is not confirmed may still turn out to be the same as another (R19): nothing is sent to it.
+    """
     account = chat.account(name)
-    if account is None:
+    if account is None or account.id in chat.accounts.unconfirmed:
         raise errors.NotFound(f"no account {name[:40]}; LIST shows the names")
     return account
 

@@ -175,7 +175,7 @@ class Router:
                 errand.done(answer if isinstance(answer, errors.NoSpace) else self.no_primary())
 
         if self._grants.is_unconfirmed(wish.account):
-            self._begin(Confirm(wish.account), "", confirmed, self._rank, HERE)
+            self._begin(Confirm(wish.account, renamed=True), "", confirmed, self._rank, HERE)
         else:
             self._grants.enter(wish, lambda result: self._granted(wish, errand, result), lambda: self._route(errand))
 

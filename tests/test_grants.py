@@ -176,12 +176,21 @@ class GrantsTests(SynchronousTestCase):
         self.assertLess(first.granted, last.granted)
 
     def test_unconfirmed(self) -> None:
-        """An account is to be confirmed as long as it has its name, and was not."""
-        self.assertTrue(self.grants.is_unconfirmed("a-1"))
+        """An account is to be confirmed as long as it has a name, and was not."""
         self.chat.apply(model.Registered("a-2", 2, "ANN", "hash"))
-        self.assertFalse(self.grants.is_unconfirmed("a-2"))
+        self.assertEqual([self.grants.is_unconfirmed(account) for account in ("a-1", "a-2")], [True, True])
         self.chat.apply(model.Confirmed("n-1", 3, "a-1"))
         self.assertEqual([self.grants.is_unconfirmed(account) for account in ("a-1", "a-9")], [False, False])
+
+    def test_a_copy(self) -> None:
+        """Nobody is let into an account that turned out to be a copy of another after its password was verified."""
+        for account in "c-1", "c-2":
+            self.chat.apply(model.Registered(account, 2, "cyd", "hash", "key"))
+        self.chat.apply(model.Confirmed("n-1", 3, "c-1"))
+        answers = list[object]()
+        self.grants.enter(Enter(1, (3, 0), 1, "c-2", "hash", False, "s1"), answers.append, list)
+        (answer,) = answers
+        self.assertEqual((getattr(answer, "code", 0), self.roster.get("c-2")), (450, None))
 
     def test_may_act(self) -> None:
         """A request counts for the session that has the account; of an older one it is refused."""

@@ -480,7 +480,7 @@ class PrimaryTests(RouterTests):
         self.grants.unconfirmed = True
         self.enter()
         (confirm,) = self.commits.waiting
-        self.assertEqual((confirm.request, self.grants.wishes), (Confirm("a-1"), []))
+        self.assertEqual((confirm.request, self.grants.wishes), (Confirm("a-1", renamed=True), []))
         self.grants.unconfirmed = False
         self.commits.end(Committed(model.Confirmed("n-1", 3, "a-1"), 3))
         ((wish, _, _),) = self.grants.wishes
@@ -494,8 +494,8 @@ class PrimaryTests(RouterTests):
             self.commits.end(error)
         self.assertEqual((self.codes(), self.grants.wishes), ([452, 451], []))
 
-    def test_login_to_an_account_that_lost_its_name(self) -> None:
-        """Where another has the name by now there is nothing to confirm: the login is to the account as it is called now."""
+    def test_login_to_an_account_that_cannot_be_confirmed(self) -> None:
+        """Where it has no name any more there is nothing to confirm: what the login can be, its grant says."""
         self.grants.unconfirmed = True
         self.enter()
         self.grants.unconfirmed = False

@@ -33,7 +33,7 @@ def list_(call: "Call") -> None:
     """LIST [prefix [AFTER name]]."""
     prefix, after = _prefix_and_after(call.command.words() or ["*"], "LIST [prefix [AFTER name]]")
     chat = call.backend.chat
-    ids, more = chat.names.page(prefix.rstrip("*"), after, PAGE)
+    ids, more = chat.names.page(prefix.rstrip("*"), after, PAGE, chat.accounts.unconfirmed)
     _show_names(call, [chat.accounts[account].name for account in ids], "accounts", more)
 
 

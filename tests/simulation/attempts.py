@@ -55,6 +55,11 @@ class Attempt:
     done: Reply | None = None  # the first answer that says yes
 
     @property
+    def accounts(self) -> set[str]:
+        """The accounts in whose sessions it was tried: several only where a name was registered on two sides of a cut."""
+        return {sitting.account for _, sitting in self.tries if sitting is not None}
+
+    @property
     def line(self) -> str:
         """The command."""
         return f"@!{self.key} {self.verb} {self.rest}"

@@ -63,7 +63,7 @@ def _is_expected(world: "World", attempt: Attempt, message: str) -> bool:
     truth, reply, first = world.truth, attempt.answers[-1], attempt.done
     assert first is not None
     told = {answer.text.split()[0] for answer in attempt.answers if answer.code in YES and answer is not reply}
-    if not told or message in told:
+    if not told or message in told or len(attempt.accounts) > 1:
         return True
     made = truth.operations[message]
     number = made.view if isinstance(made, model.Sent) else 0
@@ -151,7 +151,7 @@ def _sends(world: "World", chat: Chat) -> Broken:
     for attempt in world.attempts:
         if attempt.verb != "SEND":
             continue
-        if present[attempt.text] > 1:
+        if present[attempt.text] > max(1, len(attempt.accounts)):  # a retry key is one of its account
             yield "one message a retry key", f"{attempt.key}: {present[attempt.text]} of {ids[attempt.text]}"
         known = ids.get(attempt.text, [])
         if attempt.done is None or present[attempt.text] or not excused.isdisjoint(known):
@@ -230,8 +230,8 @@ def _accounts_of(world: "World", chat: Chat, attempt: Attempt) -> list[Account]:
     mine = [one for one in world.attempts if one.mailbox is attempt.mailbox and one.verb == "REGISTER" and one.done]
     keys = {one.key for one in mine}
     found = [one for one in chat.accounts.values() if one.registered is not None and one.registered.key in keys]
-    meant = {sitting.account for _, sitting in attempt.tries if sitting is not None}
-    stayed = [one for one in found if one.id in meant and (one.deleted or chat.account(one.name) is one)]
+    meant = [one for one in found if one.id in attempt.accounts]
+    stayed = [one for one in meant if one.deleted or chat.account(one.name) is one]
     return stayed or found
 
 
@@ -254,9 +254,7 @@ def _passwords(world: "World", chat: Chat) -> Broken:
 
 def _names(world: "World", chat: Chat) -> Broken:
     """Who was told yes has the name, unless somebody was told so in a part that was cut off."""
-    told: dict[str, Reply] = {}  # account → the first login
-    for sitting in world.sittings:
-        told.setdefault(sitting.account, sitting.granted)
+    told = world.told
     claims: dict[str, list[Account]] = {}
     for account in chat.accounts.values():
         if account.registered is not None and not account.deleted:

@@ -23,7 +23,7 @@ from tests.simulation.schedule import LASTS, draw
 from tests.simulation.timeline import Timeline
 from tests.simulation.truth import Truth, Violation
 from tests.simulation.user import User
-from tests.simulation.wire import Wire
+from tests.simulation.wire import Reply, Wire
 
 TIMINGS = Timings(heartbeat=0.25, silence=1.0, alone=1.5, last_view=6.0, hold_down=1.0, patience=3.0)
 BUSY = LASTS + 4  # seconds until everything is healed
@@ -64,6 +64,7 @@ class World:
         self.network = Network(self.timeline, self.machines, seed)  # type: ignore[arg-type]  # machines are Hosts
         self.attempts: list[Attempt] = []
         self.sittings: list[Sitting] = []
+        self.told: dict[str, Reply] = {}  # account → the first 230, also where the user had just given up waiting
         self.deleting: set[str] = set()
         self.wires: list[tuple[Machine, Wire]] = []
         self.settled_after = 0.0
@@ -235,12 +236,19 @@ class World:
         mailbox = user.mailbox
         wire = Wire(
             machine.process, machine.clients, self._view_of(machine), user.random,
-            mailbox.shown.update, lambda: user.news() if user.wire is wire else None,
+            mailbox.shown.update, lambda: self._news(user, wire),
             None if self._trace is None else lambda text: self.note(f"{user.name} at {rank} {text}"),
         )  # fmt: skip
         self.wires = [(one, other) for one, other in self.wires if other.open]
         self.wires.append((machine, wire))
         return wire
+
+    def _news(self, user: User, wire: Wire) -> None:
+        for reply in wire.replies:
+            if reply.code == 230:
+                self.told.setdefault(reply.account, reply)
+        if user.wire is wire:
+            user.news()
 
     def _view_of(self, machine: Machine) -> Callable[[], View | None]:
         router = machine.replica._router
