@@ -8,7 +8,7 @@ import attrs
 from chattwist import errors, model
 from chattwist.protocol.backend import Committed, Done
 from chattwist.replication.messages import NEVER, AnyMessage, Enter, Epoch
-from chattwist.requests import AnyRequest, Confirm, MarkRead, Tag
+from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Tag
 
 OVER = "this login is over, nothing was done; LOGIN again"
 NONE = "no primary can commit it now, nothing was recorded; try again soon"
@@ -66,6 +66,11 @@ class Errand:
     def done(self, result: object) -> None:
         """It ended: with a Committed or Login, or errors.ChatError, or errors.NotBegun if another replica gave it."""
         self.ended(self, result)
+
+    @property
+    def account(self) -> str:
+        """The id of the account whose session alone may ask for this; or ``""``."""
+        return self.what.account if isinstance(self.what, OwnAccount) and self.what.by_session else ""
 
     @property
     def repeatable(self) -> bool:

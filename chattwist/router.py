@@ -108,8 +108,10 @@ class Router:
             self._check_settled()
 
     def _route_again(self, errand: Errand) -> None:
-        """Its session may have ended while it waited here."""
-        if self._is_orphan(errand):
+        """Its session may have ended meanwhile: of what another replica gave, that one knows."""
+        if errand.tag != HERE:
+            errand.done(errors.NotBegun())
+        elif self._is_orphan(errand):
             errand.done(errors.LoginFirst(OVER))
         else:
             self._route(errand)
@@ -138,10 +140,7 @@ class Router:
 
     def _is_orphan(self, errand: Errand) -> bool:
         """Whether its session ended while it waited here: it may be another's by now (R21)."""
-        what = errand.what
-        if errand.tag != HERE or not isinstance(what, OwnAccount) or not what.by_session:
-            return False
-        return not self._outside.is_here(what.account, errand.session)
+        return bool(errand.account) and not self._outside.is_here(errand.account, errand.session)
 
     def _relay(self) -> int | None:
         """Once it is clear that this replica is not just between two views."""
@@ -200,10 +199,9 @@ class Router:
 
     def _may_act(self, errand: Errand) -> bool:
         """Whether the session that asks is the account's (R21)."""
-        what = errand.what
-        if not isinstance(what, OwnAccount) or not what.by_session:
+        if not errand.account:
             return True
-        return bool(errand.session) and self._grants.may_act(errand.home, what.account, errand.session)
+        return bool(errand.session) and self._grants.may_act(errand.home, errand.account, errand.session)
 
     # -- following
 

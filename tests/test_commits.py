@@ -85,6 +85,18 @@ class CommitsTests(SynchronousTestCase):
         """The ids of the operations that were committed."""
         return [answer.operation.id for answer in self.answers]
 
+    def test_to_an_account_that_is_not_confirmed(self) -> None:
+        """Nothing is sent to it yet: it may turn out to be the copy of another, which nobody reads (R19)."""
+        self.chat.apply(model.Registered("a-7", 7, "eve", "hash"))
+        self.submit(Send(account="a-1", recipient="eve", text="hi", mailbox=9999))
+        self.turn()
+        self.assertEqual(self.kinds(), [errors.NotFound])
+        self.chat.apply(model.Confirmed("a-8", 8, "a-7"))
+        self.submit(Send(account="a-1", recipient="eve", text="hi", mailbox=9999))
+        self.turn()
+        self.journal.end()
+        self.assertEqual(self.kinds(), [errors.NotFound, Committed])
+
     def test_one_commit_at_a_time(self) -> None:
         """What comes in one turn shares a commit; what comes during it shares the next."""
         for _ in range(2):

@@ -188,7 +188,7 @@ class GrantsTests(SynchronousTestCase):
             self.chat.apply(model.Registered(account, 2, "cyd", "hash", "key"))
         self.chat.apply(model.Confirmed("n-1", 3, "c-1"))
         answers = list[object]()
-        self.grants.enter(Enter(1, (3, 0), 1, "c-2", "hash", False, "s1"), answers.append, list)
+        self.grants.enter(wish(1, "s1", account="c-2"), answers.append, lambda: None)
         (answer,) = answers
         self.assertEqual((getattr(answer, "code", 0), self.roster.get("c-2")), (450, None))
 

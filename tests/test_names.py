@@ -21,19 +21,21 @@ class NameTests(SynchronousTestCase):
         st.lists(st.from_regex(r"[a-cA-C]{1,3}", fullmatch=True), unique_by=str.lower),
         st.from_regex(r"[a-cA-C]{0,2}", fullmatch=True),
         st.integers(1, 5),
+        st.sets(st.from_regex(r"[a-cA-C]{1,3}", fullmatch=True)),
     )
-    def test_pages(self, registered: list[str], prefix: str, size: int) -> None:
-        """Pages joined are all names that begin with the prefix, without case, in order, each once."""
+    def test_pages(self, registered: list[str], prefix: str, size: int, hidden: set[str]) -> None:
+        """Pages joined are all names that begin with the prefix, without case, in order, each once; but not the hidden."""
         names = Names()
         for index, name in enumerate(registered):
             names.add(name, (False, index, name))
         found: list[str] = []
         more, after = True, ""
         while more:
-            page, more = names.page(prefix, after, size)
+            page, more = names.page(prefix, after, size, hidden)
             self.assertLessEqual(len(page), size)
             found, after = found + page, page[-1] if page else ""
-        self.assertEqual(found, sorted((n for n in registered if fold(n).startswith(fold(prefix))), key=fold))
+        expected = [name for name in registered if fold(name).startswith(fold(prefix)) and name not in hidden]
+        self.assertEqual(found, sorted(expected, key=fold))
 
     def test_claims(self) -> None:
         """The earliest claim has the name, later ones a number behind it; a claim that ends moves the later ones up."""

@@ -440,6 +440,17 @@ class NewViewTests(RouterTests):
         self.assertEqual(self.sent(), [(2, Failure(5, 550, "no account"))])
         self.assertEqual(self.outside.ended, [])
 
+    def test_for_another_until_the_view_ends(self) -> None:
+        """Then it is given back: whether the session that asks still lives, only its own replica knows."""
+        for key in "", "k":
+            self.router.deliver(2, Forward(5, NEVER, 2, msgspec.structs.replace(SEND, key=key), "s9"))
+        self.sent()
+        self.router.role("", None)
+        self.lead()
+        (_, unknown), again = self.sent()
+        self.assertEqual((getattr(unknown, "code", 0), again), (454, (2, Again(5))))
+        self.assertEqual(self.commits.waiting, [])
+
 
 class PrimaryTests(RouterTests):
     def setUp(self) -> None:
