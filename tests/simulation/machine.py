@@ -210,7 +210,9 @@ class Machine:
             self._installed = own.installed
             self.truth.entered(self.rank, own.installed)
         if (leading and leading[0]) != (view and view.epoch):
-            self.truth.leads(self.rank, view, [machine.awake for machine in self.network.hosts])  # type: ignore[attr-defined]
+            hosts: list[Machine] = self.network.hosts  # type: ignore[assignment]
+            stuck = {machine.rank for machine in hosts if machine.runs and not machine.replica.core.fit}
+            self.truth.leads(self.rank, view, [machine.awake for machine in hosts], stuck)
 
     # -- ending
 
@@ -238,7 +240,7 @@ class Machine:
         assert self.process is not None
         self.process.end()
         self.process = None
-        self.truth.leads(self.rank, None, ())
+        self.truth.leads(self.rank, None)
         self.network.ended(self.rank, self.silent)
         self.ended()
 

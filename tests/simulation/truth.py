@@ -1,7 +1,7 @@
 """What really is the case, as nobody in the cluster can see it: what each disk holds, who served when, and what was promised."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -109,8 +109,11 @@ class Truth:
 
     # -- views
 
-    def leads(self, rank: int, view: View | None, awake: Sequence[float]) -> None:
-        """That replica serves as primary in the view, or not any more; ``awake``: since when each process runs."""
+    def leads(self, rank: int, view: View | None, awake: Sequence[float] = (), stuck: Collection[int] = ()) -> None:
+        """That replica serves as primary in the view, or not any more.
+
+        ``awake``: since when each process runs; ``stuck``: ranks of those whose disks take nothing.
+        """
         now = self.timeline.now
         if view is None:
             if self.leading.pop(rank, None) is not None:
@@ -122,14 +125,15 @@ class Truth:
         self.changes += 1
         # one that was there before a disk lost something may come twice
         if view not in self.served or any(at > self.served[view].begun for at in self.lost[rank]):
-            self._serve(view, awake)
+            self._serve(view, awake, set(stuck) - {*view.members})
 
     def entered(self, rank: int, view: View) -> None:
         """That replica entered a view, which may serve or not: it goes on from there, and may be cut off then."""
         if view.members != (rank,):
             self._entered[rank].append((view.epoch, self.timeline.now))
 
-    def _serve(self, view: View, awake: Sequence[float]) -> None:
+    def _serve(self, view: View, awake: Sequence[float], stuck: set[int]) -> None:
+        """``stuck``: those that are left out since their disks take nothing; they cannot promise, so they may go on themselves."""
         now = self.timeline.now
         before = [one for one in (self._last[rank] for rank in view.members) if one is not None]
         parent = max(before, key=lambda one: one.view.epoch, default=None)
@@ -139,7 +143,7 @@ class Truth:
             or any(epoch < view.epoch and when >= awake[rank] for epoch, when in self._entered[rank])
             for rank in view.members
         )
-        served = Served(view, now, parent, waited or went_on)
+        served = Served(view, now, parent, waited or went_on or bool(stuck))
         self.served[view] = served
         for rank in view.members:
             self._last[rank] = served
