@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors, model
 from chattwist.chat import Chat
-from chattwist.commits import MOST_OPERATIONS, Commits
+from chattwist.commits import MOST_OPERATIONS, MOST_TURNS, Commits
 from chattwist.protocol.backend import Committed
 from chattwist.protocol.client import Client
 from chattwist.requests import HERE, AnyRequest, Delete, Register, Send
@@ -111,6 +111,24 @@ class CommitsTests(SynchronousTestCase):
         self.assertEqual(self.journal.begun[1:], [["first-3", "first-4", "first-5"]])
         self.assertEqual(self.ids(), ["first-1", "first-2"])
         self.assertEqual([answer.replicas for answer in self.answers], [3, 3])
+
+    def keep_asking(self, left: int) -> None:
+        """A request now, and one in each turn that follows."""
+        if left:
+            self.send()
+            self.clock.callLater(0, self.keep_asking, left - 1)
+
+    def test_those_who_were_answered_come_along(self) -> None:
+        """What waited during a commit waits for a moment longer, but not for as long as somebody asks."""
+        for asking, expected in (1, 2), (5 * MOST_TURNS, MOST_TURNS):
+            self.send()
+            self.turn()
+            self.send()
+            self.journal.end()
+            self.clock.callLater(0, self.keep_asking, asking)
+            self.turn()
+            self.assertEqual(len(self.journal.begun[1]), expected)
+            self.setUp()
 
     def test_bounded(self) -> None:
         """A commit holds no more than it may; the rest follows in order."""

@@ -133,7 +133,7 @@ class Truth:
             self._entered[rank].append((view.epoch, self.timeline.now))
 
     def _serve(self, view: View, awake: Sequence[float], stuck: set[int]) -> None:
-        """``stuck``: those that are left out since their disks take nothing; they cannot promise, so they may go on themselves."""
+        """``stuck``: those left out since their disks take nothing: as they cannot promise, they may go on by themselves."""
         now = self.timeline.now
         before = [one for one in (self._last[rank] for rank in view.members) if one is not None]
         parent = max(before, key=lambda one: one.view.epoch, default=None)
