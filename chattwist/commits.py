@@ -123,12 +123,8 @@ class Commits:
             return errors.NoPrimary("another replica became primary just now, nothing was recorded; send it again")
         if isinstance(failure, errors.Unsettled):
             self._stamps.renew()  # other replicas may have got what this one did not: these ids are used up
-            return errors.OutcomeUnknown(
-                "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
-            )
-        return errors.OutcomeUnknown(
-            "this replica failed: it may or may not be recorded; connect again soon, repeat it with its retry key or look it up"
-        )
+            return errors.OutcomeUnknown(f"the primary was lost: {errors.MAYBE}")
+        return errors.OutcomeUnknown(f"this replica failed, connect again: {errors.MAYBE}")
 
     def _finish(self, batch: Batch) -> None:
         for done, error in batch.refused:

@@ -12,7 +12,7 @@ from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Tag
 
 OVER = "this login is over, nothing was done; LOGIN again"
 NONE = "no primary can commit it now, nothing was recorded; try again soon"
-UNKNOWN = "the primary was lost: it may or may not be recorded; repeat it with its retry key, or look it up"
+UNKNOWN = f"the primary was lost: {errors.MAYBE}"
 
 
 class Outside(Protocol):

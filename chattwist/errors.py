@@ -1,5 +1,7 @@
 """Everything that can go wrong, one tree; each error a client may see has its wire code and says what to do next."""
 
+MAYBE = "it may or may not be recorded; repeat it if it had a retry key, else look first (HISTORY)"
+
 
 class ChattwistError(Exception):
     """The root of the tree."""

@@ -15,9 +15,9 @@ SHORTEST, LONGEST = 8, 1024  # bytes of a password
 PASSWORD_RULE = f"a password is {SHORTEST} to {LONGEST} bytes long"
 
 
-def _check_new(password: str) -> None:
+def _check_new(call: "Call", password: str) -> None:
     if not SHORTEST <= len(password.encode()) <= LONGEST:
-        raise errors.WrongArguments(f"{PASSWORD_RULE}; choose another")
+        raise errors.WrongArguments(f"{PASSWORD_RULE}; nothing was done; {call.command.verb} again with another")
 
 
 def register(call: "Call") -> None:
@@ -28,7 +28,7 @@ def register(call: "Call") -> None:
         return _register(call, name, given[0])
 
     def once(call: "Call", password: str) -> None:
-        _check_new(password)
+        _check_new(call, password)
         call.ask("the same password again", lambda call, again: twice(call, password, again))
 
     def twice(call: "Call", password: str, again: str) -> None:
@@ -40,7 +40,7 @@ def register(call: "Call") -> None:
 
 
 def _register(call: "Call", name: str, password: str) -> None:
-    _check_new(password)
+    _check_new(call, password)
     call.backend.register(
         call.session, name, password, call.command.key, call.then(lambda account: _welcome(call, account))
     )
@@ -103,7 +103,7 @@ def passwd(call: "Call") -> None:
         call.ask(f"new password, {SHORTEST} to {LONGEST} bytes", lambda call, new: new_given(call, old, new))
 
     def new_given(call: "Call", old: str, new: str) -> None:
-        _check_new(new)
+        _check_new(call, new)
         call.ask("new password again", lambda call, again: again_given(call, old, new, again))
 
     def again_given(call: "Call", old: str, new: str, again: str) -> None:
@@ -115,12 +115,19 @@ def passwd(call: "Call") -> None:
 
 
 def _change(call: "Call", old: str, new: str) -> None:
-    _check_new(new)
+    _check_new(call, new)
     done = call.then(lambda done: messages.tell(call, done))
     key = call.command.key  # looked at only now, so that passwords typed for it are never taken for commands
     if key and call.backend.done_before(call.account.id, key):
-        return call.backend.submit(Repeat(call.account.id, key=key), done)
+        return call.backend.submit(
+            Repeat(call.account.id, key=key), call.then(lambda done: _changed_before(call, done))
+        )
     call.backend.change_password(call.account, call.session.address, old, new, key, done)
+
+
+def _changed_before(call: "Call", done: Committed) -> None:
+    messages.check_key(call, done)
+    call.reply(250, "password changed under this retry key before; it was not changed again")
 
 
 def unregister(call: "Call") -> None:

@@ -63,7 +63,7 @@ class Command:
 _ROWS = (
     Command(
         "HELP [verb]", "the commands, one a line; of one verb, its usage and replies",
-        (214,), information.help_, most=1, before_login=True, records=False,
+        (214, 501), information.help_, most=1, before_login=True, records=False,
     ),
     Command(
         "REGISTER name [password]", "makes the account and logs in; asks for the password twice where it is left out",
@@ -71,11 +71,11 @@ _ROWS = (
     ),
     Command(
         "LOGIN name [password]", "logs in; an account has one session at a time",
-        (230, 331, 535, 453, 450), accounts.login, least=1, most=2, before_login=True, after_login=False,
+        (230, 331, 535, 453, 501, 450), accounts.login, least=1, most=2, before_login=True, after_login=False,
     ),
     Command(
         "TAKEOVER name [password]", "logs in and ends the account's other session",
-        (230, 331, 535, 450), accounts.takeover, least=1, most=2, before_login=True, after_login=False,
+        (230, 331, 535, 501, 450), accounts.takeover, least=1, most=2, before_login=True, after_login=False,
     ),
     Command("LOGOUT", "ends the login; the connection stays", (250,), accounts.logout, records=False),
     Command("QUIT", "ends the connection", (221,), information.quit_, before_login=True, records=False),
@@ -110,7 +110,7 @@ _ROWS = (
     ),
     Command(
         "UNREGISTER [password]", "deletes the account; messages already sent stay with those they were sent to",
-        (250, 331, 535, 450), accounts.unregister, most=1,
+        (250, 331, 535, 501, 450), accounts.unregister, most=1,
     ),
     Command("STATUS", "the replicas and which of them is primary", (211,), information.status, before_login=True, records=False),
     Command("NOOP", "nothing", (250,), information.noop, before_login=True, records=False),

@@ -8,6 +8,7 @@ from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.chat import Chat, newest
 from chattwist.model import place
+from chattwist.names import is_name
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Committed
 from chattwist.requests import Delete, Send, find_account
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MOST_READ = 50
 MOST_HISTORY = 200
 HISTORY_COUNT = 20
+HISTORY_USAGE = "usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1"
 
 
 def message_line(chat: Chat, message: model.Sent) -> str:
@@ -104,10 +106,12 @@ def history(call: "Call") -> None:
     before = _take_before(call, words)
     count = _count(words.pop(), MOST_HISTORY) if words and words[-1].isdecimal() else HISTORY_COUNT
     if len(words) > 1:
-        raise errors.WrongArguments("usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1")
+        raise errors.WrongArguments(HISTORY_USAGE)
     chat, account = call.backend.chat, call.account
     lists = chat.with_account(account, words[0]) if words else [account.messages]
     if lists is None:
+        if not is_name(words[0].replace("~", "")) or words[0].upper() == "BEFORE":
+            raise errors.WrongArguments(HISTORY_USAGE)
         find_account(chat, words[0])
         lists = []
     found, more = newest(lists, count, place(before) if before else None)

@@ -26,6 +26,11 @@ _BAD_LINES = {
     Problem.TELNET: "a telnet command came inside this line; send the line again",
     Problem.CUT: "this line has no end, so it was not taken as a command; send it again with a newline",
 }
+_BAD_PASSWORDS = {
+    Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; {} cancelled, nothing was done",
+    Problem.TELNET: "a telnet command came inside this line; type the password again, or an empty line to cancel",
+    Problem.CUT: "this line has no end, so it was not taken as the password; {} cancelled, nothing was done",
+}
 
 
 class Session:
@@ -82,8 +87,10 @@ class Session:
         """Take the next line; only while not blocked."""
         if line.problem is not Problem.CUT:
             self._count_as_read()
-        if line.problem is not Problem.NONE:
-            self._bad_line(grammar.unreadable(line.content, _BAD_LINES[line.problem]))
+        if self._asked and line.problem is not Problem.NONE:
+            self._bad_password(line.problem)
+        elif line.problem is not Problem.NONE:
+            self._begin(None, Call(self, grammar.unreadable(line.content, _BAD_LINES[line.problem])))
         elif self._asked:
             self._password(line.content)
         else:
@@ -110,14 +117,6 @@ class Session:
         row.check(call.command, self.account is not None)
         row.do(call)
 
-    def _bad_line(self, command: grammar.Command) -> None:
-        if self._asked is None:
-            return self._begin(None, Call(self, command))
-        call = self._asked[0]  # the password itself is to be sent again: it stays asked for, and hidden
-        self._calls.append(call)
-        assert command.problem is not None
-        call.fail(command.problem)
-
     # -- passwords
 
     def ask(self, call: Call, then: Then) -> None:
@@ -128,6 +127,15 @@ class Session:
     def _end_question(self) -> None:
         self._asked = None
         self.sink.show_input()
+
+    def _bad_password(self, problem: Problem) -> None:
+        """After a telnet command it stays asked for, and hidden, since a key such as Ctrl-C sends one; else that is over."""
+        assert self._asked is not None
+        call, _ = self._asked
+        if problem is not Problem.TELNET:
+            self._end_question()
+        self._calls.append(call)
+        call.fail(errors.Unreadable(_BAD_PASSWORDS[problem].format(call.command.verb)))
 
     def _password(self, content: bytes) -> None:
         assert self._asked is not None

@@ -1,5 +1,7 @@
 """What a session keeps to over time: order, read marks, half-close, slow readers, deadlines, a disk that fails."""
 
+import re
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.cluster import DEFAULT, Limits, Timings
@@ -111,10 +113,26 @@ class BadLineTests(SynchronousTestCase):
         for start in (b"@t 500 line too long", b"@u 500 a telnet", b"@v 501 ", b"@w 500 this line has no end"):
             self.assertIn(start, received)
 
-    def test_a_password_is_asked_for_until_it_can_be_read(self) -> None:
-        """Too long a line at a prompt is no command afterwards: the prompt stays, and hidden input stays hidden."""
-        self.ann.send(b"LOGOUT\nLOGIN ann\n" + b"x" * 9000 + b"\npassword\n")
-        self.assertEqual([line[:3] for line in replies(self.ann)], ["250", "331", "500", "230"])
+    def test_a_password_that_is_too_long(self) -> None:
+        """It ends what asked for it, as the 500 says: the next line is a command again."""
+        self.ann.send(b"LOGOUT\n@7 LOGIN ann\n" + b"x" * 9000 + b"\nNOOP\n")
+        said = replies(self.ann)
+        self.assertEqual(said[2:], [
+            "@7 500 line too long: at most 8192 bytes with its end; LOGIN cancelled, nothing was done", "250 ok",
+        ])  # fmt: skip
+
+    def test_a_password_with_a_telnet_command_inside(self) -> None:
+        """A key such as Ctrl-C sends one: the password is still asked for, and the 500 says so."""
+        self.ann.send(b"LOGOUT\nLOGIN ann\npass\xff\xf1word\r\npassword\r\n")
+        said = re.sub(rb"\xff[\xfb-\xfe].|\xff[\xf0-\xfa]", b"", self.ann.received()).decode().splitlines()
+        self.assertEqual([line[:3] for line in said], ["250", "331", "500", "230"])
+        self.assertIn("type the password again", said[2])
+
+    def test_a_password_without_an_end(self) -> None:
+        """Who closes behind it is told that it was not taken."""
+        self.ann.send(b"LOGOUT\nLOGIN ann\npassword")
+        self.ann.half_close()
+        self.assertEqual(replies(self.ann)[2][:4], "500 ")
 
     def test_a_prompt_ends_with_its_login(self) -> None:
         """Whose login was taken over is not asked on for the rest of PASSWD, and what is typed is still no command."""

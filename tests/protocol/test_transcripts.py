@@ -73,7 +73,7 @@ class TranscriptTests(SynchronousTestCase):
             ann >
             ann < 501 REGISTER cancelled: no password given; nothing was done
             ann > REGISTER ann short
-            ann < 501 a password is 8 to 1024 bytes long; choose another
+            ann < 501 a password is 8 to 1024 bytes long; nothing was done; REGISTER again with another
             ann > REGISTER 1ann secret-of-ann
             ann < 553 a name is 1 to 32 letters, digits or . _ - and begins with a letter
             ann > REGISTER ann secret-of-ann
@@ -244,6 +244,10 @@ class TranscriptTests(SynchronousTestCase):
             ann < 550 no message x-9 of yours; HISTORY shows the ids
             ann > HISTORY bob 1 2
             ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
+            ann > HISTORY 5 5
+            ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
+            ann > HISTORY BEFORE
+            ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
             ann > HISTORY bob 0
             ann < 501 0 is not a number of messages; give one from 1 to 200
         """)
@@ -299,7 +303,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > PASSWD wrong-password another-secret
             ann < 535 wrong password; the old one stays
             ann > PASSWD secret-of-ann short
-            ann < 501 a password is 8 to 1024 bytes long; choose another
+            ann < 501 a password is 8 to 1024 bytes long; nothing was done; PASSWD again with another
             ann > PASSWD secret-of-ann
             ann < 501 usage: PASSWD [old new]: both, or none to be asked
             ann > PASSWD secret-of-ann another-secret
@@ -546,7 +550,7 @@ class RetryKeyTests(SynchronousTestCase):
         world = World()
         asked = "an empty line cancels; it shows while you type (telnet hides it)"
         world.play(ANN_AND_BOB)
-        for _ in range(2):
+        for answer in "password changed", "password changed under this retry key before; it was not changed again":
             world.play(f"""
                 ann > @!p PASSWD
                 ann < @!p 331 old password; {asked}
@@ -555,7 +559,7 @@ class RetryKeyTests(SynchronousTestCase):
                 ann > another-secret
                 ann < @!p 331 new password again; {asked}
                 ann > another-secret
-                ann < @!p 250 password changed
+                ann < @!p 250 {answer}
             """)
 
     def test_pipelined_twice(self) -> None:
@@ -583,7 +587,7 @@ class RetryKeyTests(SynchronousTestCase):
             ann > @!p PASSWD secret-of-ann another-secret
             ann < @!p 250 password changed
             ann > @!p PASSWD secret-of-ann another-secret
-            ann < @!p 250 password changed
+            ann < @!p 250 password changed under this retry key before; it was not changed again
             bob > LOGOUT
             bob < 250 logged out; LOGIN or QUIT
             ann > SEND bob one
