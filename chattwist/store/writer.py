@@ -143,11 +143,15 @@ class Compaction(ProcessProtocol):
         self._said = b""
 
     def spawn(self, reactor: Any, directory: str, upto: int) -> None:
-        """Start it; it finds the modules that this process found, wherever that was started. OSError and others."""
-        command = [sys.executable, "-P", "-m", "chattwist.store.snapshot", directory, str(upto)]
+        """Start it; it finds the modules that this process found, wherever that was started. OSError and others.
+
+        With no working directory of its own, Twisted starts it by posix_spawn: a fork, which copies the page tables, takes
+        10 to 40 ms of the reactor's time where 200,000 messages are in memory.
+        """
+        command = [sys.executable, "-P", "-m", "chattwist.store.snapshot", os.path.abspath(directory), str(upto)]
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         with _deaf_to_signals():
-            child = reactor.spawnProcess(self, sys.executable, command, {**os.environ, "PYTHONPATH": path}, directory)
+            child = reactor.spawnProcess(self, sys.executable, command, {**os.environ, "PYTHONPATH": path})
         self.temporary = temporary_name(snapshot_name(upto), child.pid)
 
     def kill(self) -> None:
