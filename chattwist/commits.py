@@ -140,8 +140,8 @@ class Commits:
         """
         waiting = len(self._waiting)
         quiet = quiet + 1 if waiting == known else 0
-        if quiet == QUIET_TURNS or turn == MOST_TURNS or waiting >= MOST_OPERATIONS:
-            self._commit()
+        if turn and (quiet == QUIET_TURNS or turn == MOST_TURNS or waiting >= MOST_OPERATIONS):
+            self._commit()  # never within the one before: all of it may be refused, again and again
         else:
             self._reactor.callLater(0, self._gather, waiting, quiet, turn + 1)
 

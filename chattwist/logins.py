@@ -26,7 +26,7 @@ from chattwist.requests import (
     registered_before,
 )
 
-HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, or REGISTER it again"
+HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, then REGISTER it again"
 SOON = 0.05  # seconds until it is looked again whether this replica is up to date
 
 

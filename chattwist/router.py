@@ -108,10 +108,10 @@ class Router:
             self._check_settled()
 
     def _route_again(self, errand: Errand) -> None:
-        """Its session may have ended meanwhile: of what another replica gave, that one knows."""
+        """Its session may have ended meanwhile (R21): of what another replica gave, that one knows."""
         if errand.tag != HERE:
             errand.done(errors.NotBegun())
-        elif self._is_orphan(errand):
+        elif errand.account and not self._outside.is_here(errand.account, errand.session):
             errand.done(errors.LoginFirst(OVER))
         else:
             self._route(errand)
@@ -138,10 +138,6 @@ class Router:
         """Why nothing can be committed here."""
         return self._outside.unfit() or errors.NoPrimary(NONE)
 
-    def _is_orphan(self, errand: Errand) -> bool:
-        """Whether its session ended while it waited here: it may be another's by now (R21)."""
-        return bool(errand.account) and not self._outside.is_here(errand.account, errand.session)
-
     def _relay(self) -> int | None:
         """Once it is clear that this replica is not just between two views."""
         lately = self._seconds() - self._since < self._timings.silence
@@ -149,7 +145,7 @@ class Router:
 
     def _hold(self, errand: Errand) -> None:
         if self._seconds() - self._since >= self._timings.patience and not errand.patient:
-            errand.done(self.no_primary())
+            errand.done(self._given_up(errand))
         else:
             self._held.append(errand)
 
@@ -169,14 +165,18 @@ class Router:
 
         def confirmed(answer: object) -> None:
             if isinstance(answer, Committed | errors.NameTaken):
-                self._route(errand)
+                self._go_on(errand)
             else:
                 errand.done(answer if isinstance(answer, errors.NoSpace) else self.no_primary())
 
         if self._grants.is_unconfirmed(wish.account):
             self._begin(Confirm(wish.account, renamed=True), "", confirmed, self._rank, HERE)
         else:
-            self._grants.enter(wish, lambda result: self._granted(wish, errand, result), lambda: self._route(errand))
+            self._grants.enter(wish, lambda result: self._granted(wish, errand, result), lambda: self._go_on(errand))
+
+    def _go_on(self, errand: Errand) -> None:
+        """It waited here, and this replica may lead no more."""
+        (self._lead if self._role == "primary" else self._route_again)(errand)
 
     def _granted(self, wish: Enter, errand: Errand, result: messages.Login | errors.ChatError) -> None:
         """Tell of a grant once all members know it and say that this replica leads: so it cannot get lost with the view.
@@ -193,15 +193,14 @@ class Router:
             if isinstance(failure, errors.NoSpace):
                 errand.done(failure)
             else:
-                self._route(errand)
+                self._go_on(errand)
 
         self._commits.barrier(passed)
 
     def _may_act(self, errand: Errand) -> bool:
         """Whether the session that asks is the account's (R21)."""
-        if not errand.account:
-            return True
-        return bool(errand.session) and self._grants.may_act(errand.home, errand.account, errand.session)
+        account, session = errand.account, errand.session
+        return not account or (bool(session) and self._grants.may_act(errand.home, account, session))
 
     # -- following
 
@@ -323,10 +322,12 @@ class Router:
             else:
                 errand.done(self._unknown(errand))
 
+    def _given_up(self, errand: Errand) -> errors.ChatError:
+        """It waited for long enough; another primary that had it before may have done it."""
+        return self._unknown(errand) if errand.at >= 0 and errand.repeatable else self.no_primary()
+
     def _unknown(self, errand: Errand) -> errors.ChatError:
-        if isinstance(errand.what, Enter):
-            return self.no_primary()
-        return errors.OutcomeUnknown(UNKNOWN)
+        return self.no_primary() if isinstance(errand.what, Enter) else errors.OutcomeUnknown(UNKNOWN)
 
     def tick(self) -> None:
         """Answer what has waited for long enough."""
@@ -334,7 +335,7 @@ class Router:
         held, self._held = self._held, []
         for errand in held:
             if now >= errand.until:
-                errand.done(self.no_primary())
+                errand.done(self._given_up(errand))
             else:
                 self._route_again(errand)
         for number, errand in list(self._sent.items()):

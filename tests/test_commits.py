@@ -139,6 +139,16 @@ class CommitsTests(SynchronousTestCase):
         self.turn()
         self.assertEqual([len(one) for one in self.journal.begun], [MOST_OPERATIONS, 1])
 
+    def test_many_that_are_refused(self) -> None:
+        """Each has the same claim and waits for the one before; all are answered in the end."""
+        self.send()
+        self.turn()
+        for _ in range(MOST_OPERATIONS + 600):
+            self.submit(Delete(account="a-1", messages=("no-1",)))
+        self.journal.end()
+        self.turn()
+        self.assertEqual(len(self.answers), 1 + MOST_OPERATIONS + 600)
+
     def test_tagged(self) -> None:
         """Each operation goes out with the tag of its request; one that is refused leaves no trace."""
         self.send(tag=(2, 5))

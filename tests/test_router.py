@@ -348,6 +348,15 @@ class NewViewTests(RouterTests):
         self.router.deliver(2, Failure(FIRST + 2, 551, "other"))
         self.assertEqual(self.codes(), [551])
 
+    def test_given_to_a_primary_and_then_to_nobody(self) -> None:
+        """What a primary had that is gone may be recorded: 454; what none ever had is not: 451."""
+        self.submit(KEYED)
+        self.router.deliver(0, Again(FIRST + 1))
+        self.router.role("", None)
+        self.submit(KEYED)
+        self.pass_time(self.timings.patience + 0.1)
+        self.assertEqual(self.codes(), [454, 451])
+
     def test_this_replica_leads_now(self) -> None:
         """What was on its way to the old primary is committed here."""
         self.submit(KEYED)
@@ -496,6 +505,16 @@ class PrimaryTests(RouterTests):
         self.commits.end(Committed(model.Confirmed("n-1", 3, "a-1"), 3))
         ((wish, _, _),) = self.grants.wishes
         self.assertEqual(wish, WISH)
+
+    def test_login_at_another_replica_that_outlasts_the_view(self) -> None:
+        """It is given back, as that replica asks the new primary itself; done twice, it could come after its session ended."""
+        self.grants.unconfirmed = True
+        self.router.deliver(2, msgspec.structs.replace(WISH, number=5, epoch=(3, RANK), rank=2))
+        self.follow(OTHER)
+        ((_, confirm),) = self.sent()
+        self.apply(model.Confirmed("n-1", 3, "a-1"))
+        self.router.deliver(2, Result(getattr(confirm, "number", 0), "n-1", 3, False))
+        self.assertEqual(self.sent(), [(2, Again(5))])
 
     def test_login_while_nothing_can_be_confirmed(self) -> None:
         """Then it is refused, with a full disk by 452, else by 451, and can be tried again."""

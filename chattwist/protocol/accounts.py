@@ -57,8 +57,9 @@ def _renamed(call: "Call", account: Account) -> str:
         return ""
     if account.is_renamed:
         return f"; you are {account.name} now, an earlier account is {account.registered.name}"
-    others = call.backend.chat.names.claimants(account.name)[1:]
-    names = ", ".join(call.backend.chat.accounts[other].name for other in others)
+    accounts = call.backend.chat.accounts
+    others = [other for other in accounts.names.claimants(account.name)[1:] if other not in accounts.unconfirmed]
+    names = ", ".join(accounts[other].name for other in others)
     return f"; another account of that name is {names} now" if others else ""
 
 

@@ -34,6 +34,9 @@ class Served:
     begun: float
     parent: "Served | None"
     entitled: bool  # whether it may lack what was acknowledged in another view
+    apart: (
+        bool  # the same of what was acknowledged after it began: one that is left out for its disk may go on by itself
+    )
 
 
 class Truth:
@@ -132,8 +135,13 @@ class Truth:
         if view.members != (rank,):
             self._entered[rank].append((view.epoch, self.timeline.now))
 
+    def entered_at(self, served: Served) -> float:
+        """When its primary entered it, to serve once all others had."""
+        entered = [when for epoch, when in self._entered[served.view.primary] if epoch == served.view.epoch]
+        return min(entered, default=served.begun)
+
     def _serve(self, view: View, awake: Sequence[float], stuck: set[int]) -> None:
-        """``stuck``: those left out since their disks take nothing: as they cannot promise, they may go on by themselves."""
+        """``stuck``: those left out since their disks take nothing; they were read and did not promise."""
         now = self.timeline.now
         before = [one for one in (self._last[rank] for rank in view.members) if one is not None]
         parent = max(before, key=lambda one: one.view.epoch, default=None)
@@ -143,7 +151,7 @@ class Truth:
             or any(epoch < view.epoch and when >= awake[rank] for epoch, when in self._entered[rank])
             for rank in view.members
         )
-        served = Served(view, now, parent, waited or went_on or bool(stuck))
+        served = Served(view, now, parent, waited or went_on, bool(stuck))
         self.served[view] = served
         for rank in view.members:
             self._last[rank] = served
@@ -175,7 +183,7 @@ class Truth:
         for one in self._line(self.served.get(later)):
             if one in common or (one.begun > when and set(one.view.members) & set(earlier.members)):
                 return False
-            if one.entitled:
+            if one.entitled or (one.apart and when > one.begun):
                 return True
         return False
 
