@@ -191,7 +191,7 @@ class Machine:
     @property
     def view(self) -> View | None:
         """The view that the replica is in, as it thinks itself."""
-        return self.replica.core.own.view
+        return None if self.process is None else self.replica.core.own.view
 
     @property
     def runs(self) -> bool:
