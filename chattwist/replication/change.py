@@ -142,7 +142,7 @@ class Changes:
         elif not self._pull(change):
             if lost := self._lost(change):
                 self._bridge(change, lost)
-            else:
+            elif not self._uncover(change):
                 self._install(change)
 
     def _is_stuck(self, change: Change, missing: set[int]) -> bool:
@@ -188,6 +188,22 @@ class Changes:
         for rank in change.promises:
             self._own.send(rank, Fill(change.epoch, lost))
         self.change = None
+
+    def _uncover(self, change: Change) -> bool:
+        """Whether there is more behind gaps that damage left in a coming member: it gets what fills them.
+
+        The next change then finds what only that one has.
+        """
+        vector = self._own.log.vector
+        behind = [
+            rank
+            for rank, promise in change.promises.items()
+            if any(vector.get(origin, 0) + 1 in numbers for origin, numbers in promise.loose.items())
+        ]
+        filled = [rank for rank in behind if self._fill(rank, change.promises[rank])]
+        if filled:
+            self.change = None
+        return bool(filled)
 
     def _install(self, change: Change) -> None:
         members = sorted([self._own.rank, *(rank for rank, one in change.promises.items() if self._fill(rank, one))])

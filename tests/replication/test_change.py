@@ -108,6 +108,21 @@ class ChangeTests(SynchronousTestCase):
         self.assertIn("P", self.cores.roles()[0])
         self.assertEqual([self.cores.nodes[rank].role.role for rank in (0, 1)], ["primary", "follower"])
 
+    def test_what_lies_behind_damage(self) -> None:
+        """What a member alone holds behind a gap gets to all once the gap is filled."""
+        for rank, numbers in enumerate([(1,), (1, 3, 4), (1, 2)]):
+            self.cores.nodes[rank].operations = [sent(f"a-{number}") for number in numbers]
+        self.cores.start(0, 1)
+        self.cores.pass_time(5)
+        self.assertEqual(self.cores.roles(), "PFx")
+        self.cores.lose = lambda sender, rank, message: (
+            rank == 1 and isinstance(message, Pulled)
+        )  # only a change fills it
+        self.cores.start(2)
+        self.cores.pass_time(5)
+        self.assertEqual(self.cores.roles(), "PFF")
+        self.assertEqual([node.held for node in self.cores.nodes], [{"a-1", "a-2", "a-3", "a-4"}] * 3)
+
     def test_a_fill_that_cannot_be_kept(self) -> None:
         """A member that cannot keep what it was filled with is in no view: all members of one hold everything."""
         self.cores.nodes[0].operations = [sent("a-1")]
