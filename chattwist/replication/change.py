@@ -139,11 +139,8 @@ class Changes:
         change.asked -= missing
         if not self._election.may_lead({self._own.rank: self._election.own_word(), **change.promises}):
             self.change = None
-        elif not self._pull(change):
-            if lost := self._lost(change):
-                self._bridge(change, lost)
-            elif not self._uncover(change):
-                self._install(change)
+        elif not self._pull(change) and not self._mend(change):
+            self._install(change)
 
     def _is_stuck(self, change: Change, missing: set[int]) -> bool:
         """Whether those that are waited for are gone, or do nothing."""
@@ -165,6 +162,12 @@ class Changes:
                 del change.promises[rank]
         return bool(lacking)
 
+    def _mend(self, change: Change) -> bool:
+        """Whether damage left gaps, which are closed first: the next change finds what is behind them."""
+        if lost := self._lost(change):
+            self._bridge(change, lost)
+        return bool(lost) or self._uncover(change)
+
     def _lost(self, change: Change) -> list[model.AnyOperation]:
         """What damage took from all replicas, though some hold what came behind it (R10): known only once all are here."""
         if len(change.promises) + 1 < self._size:
@@ -182,7 +185,7 @@ class Changes:
         ]
 
     def _bridge(self, change: Change, lost: list[model.AnyOperation]) -> None:
-        """Put something into the gaps; the next change finds what is behind them."""
+        """Put something into the gaps."""
         self._own.effects.append(Say(f"{len(lost)} operations were damaged and are on no replica", loud=True))
         self._own.store(lost, lambda durable: None)
         for rank in change.promises:
@@ -190,10 +193,7 @@ class Changes:
         self.change = None
 
     def _uncover(self, change: Change) -> bool:
-        """Whether there is more behind gaps that damage left in a coming member: it gets what fills them.
-
-        The next change then finds what only that one has.
-        """
+        """Whether a coming member gets what fills its gaps, since there is more behind them than this replica has."""
         vector = self._own.log.vector
         behind = [
             rank
