@@ -82,9 +82,8 @@ class Confirm(Request, frozen=True, tag="confirm"):
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
         account = self._known(chat)
-        if account.listed is None or (
-            account.is_renamed and not self.renamed
-        ):  # others committed it for somebody else meanwhile
+        lost = account.is_renamed and not self.renamed  # others committed it for somebody else meanwhile
+        if lost or account.listed is None:
             raise errors.NameTaken("that name was taken just now; choose another")
         return model.Confirmed(*stamp(), self.account)
 

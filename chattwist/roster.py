@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from chattwist.names import fold
 from chattwist.replication.messages import Login
 
+MOST_OVER = 10_000
+
 
 class Roster:
     """The sessions by account id, in the order of the accounts' names."""
@@ -14,14 +16,16 @@ class Roster:
         """``name_of`` gives the name of the account of that id, None if it is deleted: then it has no session."""
         self._name_of = name_of
         self._logins: dict[str, Login] = {}
-        self._over: frozenset[str] = frozenset()
+        self._over: dict[str, None] = {}  # ids of sessions that gave way, the last MOST_OVER of them
         self._newest: dict[str, Login] = {}  # each account's last grant, also where that session is gone
         self._ordered: list[tuple[str, str]] = []  # (folded name at login, account id)
         self._places: dict[str, tuple[str, str]] = {}
 
     def replace(self, logins: Iterable[Login], over: Iterable[str] = ()) -> None:
         """These are the sessions now, no others; those whose ids are in ``over`` had to give way to newer ones."""
-        self._logins, self._places, self._over = {}, {}, frozenset(over)
+        self._logins, self._places = {}, {}
+        for session in over:
+            self._gave_way(session)
         for login in logins:
             self._put(login)
         self._ordered = sorted(self._places.values())
@@ -31,8 +35,13 @@ class Roster:
         return self._logins.get(account)
 
     def is_over(self, session: str) -> bool:
-        """Whether the session had to give way when this view was made; that newer one may be gone by now."""
+        """Whether the session had to give way to a newer one, as far as is known; that one may be gone by now."""
         return session in self._over
+
+    def _gave_way(self, session: str) -> None:
+        self._over[session] = None
+        if len(self._over) > MOST_OVER:
+            del self._over[next(iter(self._over))]
 
     def at(self, rank: int) -> list[Login]:
         """The sessions at one replica."""
@@ -60,8 +69,12 @@ class Roster:
         return is_new
 
     def _note(self, login: Login) -> None:
-        if login.granted >= self._newest.get(login.account, login).granted:
-            self._newest[login.account] = login
+        last = self._newest.get(login.account, login)
+        older, newer = sorted((last, login), key=lambda one: one.granted)
+        self._newest[login.account] = newer
+        self._over.pop(newer.session, None)
+        if older.session != newer.session:
+            self._gave_way(older.session)
 
     def merged(self, logins: Iterable[Login], heard: Iterable[Login] = ()) -> tuple[list[Login], list[str]]:
         """Of the sessions of several replicas those that stay, and the ids of those that have to end (R21).

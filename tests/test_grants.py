@@ -192,6 +192,14 @@ class GrantsTests(SynchronousTestCase):
         (answer,) = answers
         self.assertEqual((getattr(answer, "code", 0), self.roster.get("c-2")), (450, None))
 
+    def test_may_not_act_after_a_newer_one(self) -> None:
+        """Whose session gave way stays out in later views, too, where the newer one's replica is not a member."""
+        self.enter(wish(2, "s1"))
+        self.enter(wish(2, "s1"))
+        self.roster.replace([Login("a-1", 1, "s2", (6, 1))])
+        self.roster.replace([])
+        self.assertEqual([self.grants.may_act(2, "a-1", session) for session in ("s1", "s3")], [False, True])
+
     def test_may_act(self) -> None:
         """A request counts for the session that has the account; of an older one it is refused."""
         self.enter(wish(1, "s1"))

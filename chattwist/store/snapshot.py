@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> int:
     """Compact the directory that is named; the exit status, with one line on stderr if it is not 0."""
     try:
         directory, upto = arguments
-        os.nice(19)
+        os.nice(10)
         compact(Disk(directory, make=False), int(upto), time.time_ns() // 1000)
     except (ChattwistError, OSError, ValueError) as error:
         print(f"compaction failed: {error}", file=sys.stderr)
