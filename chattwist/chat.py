@@ -13,6 +13,7 @@ from msgspec.structs import force_setattr
 
 from chattwist import model
 from chattwist.accounts import Account, Accounts
+from chattwist.byid import ById
 from chattwist.model import Place, place, rank
 from chattwist.names import fold
 
@@ -30,7 +31,7 @@ class Chat:
     def __init__(self) -> None:
         self.accounts = Accounts()
         self.names = self.accounts.names
-        self.messages: dict[str, model.Sent] = {}
+        self.messages = ById()
         self.latest = 0  # the largest stamp of any operation applied
         self.gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
         self._copies: dict[str, model.Sent] = {}  # messages of which another with the same retry key stands for all
@@ -68,7 +69,7 @@ class Chat:
         self.accounts.delete(account)
         for message in account.messages:
             if not self._reachable(message):
-                del self.messages[message.id]
+                self.messages.pop(message.id)
                 self._pairs.pop(_pair(message), None)
         account.messages, account.unread, account.unread_from = [], {}, {}
 
@@ -82,7 +83,7 @@ class Chat:
         sender, recipient = self.accounts.known(operation.sender), self.accounts.known(operation.recipient)
         if operation.id in self.gone or (sender.deleted and recipient.deleted):
             return
-        self.messages[operation.id] = operation
+        self.messages.add(operation)
         # what was decoded has strings of its own for what its account has already: a fifth of its memory
         force_setattr(operation, "sender", sender.id)
         force_setattr(operation, "recipient", recipient.id)
@@ -170,7 +171,7 @@ class Chat:
 
     def _take_away(self, message_id: str) -> None:
         self._read.discard(message_id)
-        message = self.messages.pop(message_id, None)
+        message = self.messages.pop(message_id)
         if message is None:
             return
         self._forget_unread(message)

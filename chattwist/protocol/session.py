@@ -19,7 +19,7 @@ from chattwist.protocol.telnet import Line, Problem
 from chattwist.requests import MOST_MARKED, MarkRead
 
 MOST_RUNNING = 64  # SENDs of one session that may be under way
-MOST_SHOWN = 4096  # newest messages of which a session remembers that they were shown to it
+MOST_SHOWN = 1024  # newest messages of which a session remembers that they were shown to it
 
 _BAD_LINES = {
     Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; send a shorter one",

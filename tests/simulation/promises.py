@@ -10,6 +10,7 @@ from chattwist import model
 from chattwist.accounts import Account
 from chattwist.chat import Chat
 from chattwist.names import fold
+from chattwist.replication.messages import View
 from tests.simulation.attempts import YES, Attempt, Mailbox, Sitting
 from tests.simulation.progress import check_refused, check_told
 from tests.simulation.truth import Served, Truth
@@ -271,8 +272,15 @@ def _names(world: "World", chat: Chat) -> Broken:
         yield from (("who was told yes can be reached", one.id) for one in sure if one.id in hidden)
         for one, other in pairwise(sure):
             earlier, later = told[one.id], told[other.id]
-            if not truth.may_lack(later.view, earlier.view, earlier.when):
+            if not any(truth.may_lack(view, earlier.view, earlier.when) for view in _given_in(truth, other, later)):
                 yield "one account a name", f"{one.id} at {earlier.when:.3f} and {other.id} at {later.when:.3f}"
+
+
+def _given_in(truth: Truth, account: Account, told: Reply) -> list[View | None]:
+    """The view in which an account got its name: where its user is told of another name at once, that was in an earlier one."""
+    if "~" not in told.text.split()[0] or account.registered is None:
+        return [told.view]
+    return [view for view in truth.served if view.epoch[0] == account.registered.view]
 
 
 # -- sessions
