@@ -30,6 +30,7 @@ from chattwist.store.store import Store
 from chattwist.store.writer import Writer
 
 OTHER_FILES = 64  # descriptors besides the clients': files, pipes, the reactor's own
+TURN = 5.0  # seconds between the compactions of two replicas, see Writer: enough for a million messages
 GARBAGE = 20_000, 20, 50  # see gc.set_threshold
 STOPPING = "this replica is stopping; connect again soon, or to another replica"
 
@@ -61,7 +62,7 @@ class ReplicaService(Service):
     def startService(self) -> None:
         """Load what is on disk, then listen; errors.StartError where one of them can't be done."""
         store, chat, log, state = self._load()
-        self._writer = Writer(store, self._reactor)
+        self._writer = Writer(store, self._reactor, self._cluster.ranked.index(self._address) * TURN)
         self._threads = PasswordThreads(self._reactor, self._cluster.limits.password_queue)
         self._replica = Replica(
             self._cluster, self._address, chat, log, state, self._writer, self._threads, self._reactor,

@@ -56,7 +56,7 @@ def come_back(cluster: Replicas, seconds: float) -> Result:
     say(f"  all of it {load.stop()}")
     parts = {"before": (begun, started), "during": (started, live), "after": (live, ended)}
     samples = load.samples()
-    figures = {name: between(samples, *times) for name, times in parts.items()}
+    figures = {name: between(samples, [times]) for name, times in parts.items()}
     for name, part in figures.items():
         say(f"  {name:9} {part}")
     return Result(ready - started, live - started, **{name: part.p99 for name, part in figures.items()})

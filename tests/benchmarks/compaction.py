@@ -1,8 +1,8 @@
 """What writing a snapshot does to clients: ``python -m tests.benchmarks.compaction [--short] [--rounds N]``.
 
-A journal with many messages is prepared. A replica that starts with it closes and compacts it as soon as something is sent; so
-all three do that at once, in a process each. 64 clients send meanwhile, one message in flight each, and some seconds longer.
-So each round has a time with compaction and one without, on the same processes.
+A journal with many messages is prepared. A replica that starts with it closes it as soon as something is sent, and compacts it
+when it is its turn, in a process of its own. 64 clients send meanwhile, one message in flight each, and some seconds longer.
+So each round has times with compaction and times without, on the same processes.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 
-from tests.benchmarks.measuring import Figures, Load, Replicas, between, replicas, run, say
+from tests.benchmarks.measuring import Figures, Load, Replicas, Span, between, replicas, run, say
 from tests.benchmarks.prepared import Prepared, put
 
 CLIENTS = 64
@@ -28,23 +28,32 @@ def names(cluster: Replicas) -> list[str]:
     return [name for replica in cluster.replicas.values() for name in os.listdir(replica.data)]
 
 
-def is_compacting(cluster: Replicas) -> bool:
-    """Whether some replica writes a snapshot, or has yet to remove what one covers."""
-    return any(".tmp-" in name or name == FIRST_JOURNAL for name in names(cluster))
+def compactions(cluster: Replicas) -> list[Span]:
+    """Wait until all have compacted; the times in which some replica wrote a snapshot."""
+    spans: list[Span] = []
+    now = begun = time.monotonic()
+    while FIRST_JOURNAL in (found := names(cluster)):
+        time.sleep(LOOK)
+        before, now = now, time.monotonic()
+        if not any(".tmp-" in name for name in found):
+            begun = now
+        elif spans and spans[-1][1] == before:
+            spans[-1] = begun, now
+        else:
+            spans.append((begun, now))
+    return spans
 
 
 def measure(cluster: Replicas, seconds: float) -> tuple[Figures, Figures]:
     """With compaction, and so long after it."""
     load = Load(cluster, CLIENTS, "-t", "0", "-w", "0").begin()
-    begun = time.monotonic()
-    while is_compacting(cluster):
-        time.sleep(LOOK)
+    spans = compactions(cluster)
     compacted = time.monotonic()
     time.sleep(seconds)
     ended = time.monotonic()
     say(f"  all of it {load.stop()}")
     samples = load.samples()
-    return between(samples, begun, compacted), between(samples, compacted, ended)
+    return between(samples, spans), between(samples, [(compacted, ended)])
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import attrs
 
@@ -133,9 +133,13 @@ class Sample(NamedTuple):
         return self.ended - self.latency
 
 
-def between(samples: Sequence[Sample], begun: float, ended: float) -> Figures:
-    """Of those that ended in that time."""
-    return Figures.of([sample for sample in samples if begun <= sample.ended < ended], ended - begun)
+Span: TypeAlias = tuple[float, float]  # from, to: on the monotonic clock, in seconds
+
+
+def between(samples: Sequence[Sample], spans: Sequence[Span]) -> Figures:
+    """Of those that ended in those times."""
+    found = [sample for sample in samples if any(begun <= sample.ended < ended for begun, ended in spans)]
+    return Figures.of(found, sum(ended - begun for begun, ended in spans))
 
 
 def medians(results: Sequence[Result]) -> Result:

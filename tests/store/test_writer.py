@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -184,6 +185,24 @@ class WriterTests(TestCase):
         await self.writer.stop()
         self.assertEqual(loaded(Disk(self.directory)), messages(30))
 
+    async def test_compaction_in_turn(self) -> None:
+        """A compaction can be made to wait, for those of other replicas; stopping doesn't wait for it."""
+        await self.writer.stop()
+        for closed in range(2):
+            store = Store.open(Disk(self.directory), journal_size=2000)
+            before = list(store.load())
+            self.writer = Writer(store, LaterByClock(clock := Clock()), pause=10)
+            self.writer.start()
+            for operation in messages(len(before) + 60)[len(before) :]:
+                await self.commit([operation])
+            clock.advance(9.9)
+            self.assertEqual((len(clock.calls), self.writer._compaction), (1, None))
+            if closed == 0:
+                await self.writer.stop()
+                self.assertEqual(clock.calls, [])
+        clock.advance(0.1)
+        await self.until(lambda: layout(self.names()).snapshot and not layout(self.names()).covered)
+
     async def test_stop_ends_a_compaction(self) -> None:
         """Stopping doesn't wait for a compaction to be done; its leftovers are taken away at the next start."""
         self.patch(Compaction, "spawn", _spawn_sleeper)
@@ -192,6 +211,16 @@ class WriterTests(TestCase):
         self.assertIsNotNone(self.writer._compaction)
         await self.writer.stop()
         self.assertEqual(loaded(Disk(self.directory)), messages(30))
+
+
+class LaterByClock:
+    """The reactor, but what is to happen later happens when ``clock`` says so."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.callLater = clock.callLater
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
 
 
 def _raiser(error: BaseException) -> Callable[..., None]:
