@@ -29,6 +29,9 @@ class ById(Mapping[str, model.Sent]):
         message = messages[index] if index < len(messages) else None
         return message if message is not None and message.id == message_id else default  # 7 may be written as 007
 
+    def __contains__(self, message_id: object) -> bool:
+        return isinstance(message_id, str) and self.get(message_id) is not None
+
     def __getitem__(self, message_id: str) -> model.Sent:
         message = self.get(message_id)
         if message is None:
