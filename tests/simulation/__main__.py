@@ -20,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=2000, help="how many (2000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--mode", choices=MODES, default="both", help="which promises are tried (both)")
+    parser.add_argument("--replicas", type=int, default=3, help="how many, 2 or more (3)")
     parser.add_argument("--seed", help="one seed, instead of many")
     parser.add_argument("--trace", action="store_true", help="with --seed: tell all that happens")
     parser.add_argument("--shrink", action="store_true", help="with --seed: leave out faults as long as it still fails")
@@ -31,18 +32,18 @@ def main(arguments: Sequence[str]) -> int:
     if options.mutants:
         return try_mutants(seeds, MODES[options.mode])
     if options.seed is None:
-        return try_many(seeds, MODES[options.mode])
+        return try_many(seeds, MODES[options.mode], options.replicas)
     if options.shrink:
-        return shrink(options.seed, MODES[options.mode][0])
-    return try_one(options.seed, MODES[options.mode][0], options.trace)
+        return shrink(options.seed, MODES[options.mode][0], options.replicas)
+    return try_one(options.seed, MODES[options.mode][0], options.trace, options.replicas)
 
 
-def try_many(seeds: list[str], modes: list[bool]) -> int:
+def try_many(seeds: list[str], modes: list[bool], size: int) -> int:
     """Run them all; numbers at the end."""
     begun = time.monotonic()
     faults: Counter[str] = Counter()
     results: list[Result] = []
-    for result in many(seeds, modes):
+    for result in many(seeds, modes, size=size):
         results.append(result)
         faults += result.faults
         if result.violations:
@@ -60,9 +61,9 @@ def try_many(seeds: list[str], modes: list[bool]) -> int:
     return 1 if failed else 0
 
 
-def try_one(seed: str, majority: bool, trace: bool) -> int:
+def try_one(seed: str, majority: bool, trace: bool, size: int) -> int:
     """Run one and tell of it."""
-    world = World(seed, majority=majority, trace=print if trace else None)
+    world = World(seed, majority=majority, size=size, trace=print if trace else None)
     with told(world.note):
         violations = world.run()
     for fault in world.faults:
@@ -72,9 +73,9 @@ def try_one(seed: str, majority: bool, trace: bool) -> int:
     return 1 if violations else 0
 
 
-def shrink(seed: str, majority: bool) -> int:
+def shrink(seed: str, majority: bool, size: int) -> int:
     """Show the faults that it takes."""
-    for fault in shrunk(seed, majority, print):
+    for fault in shrunk(seed, majority, size, print):
         print(fault)
     return 1
 

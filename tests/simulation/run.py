@@ -35,9 +35,9 @@ class Result:
         return f"seed {self.seed}, {mode}: " + "; ".join(map(str, self.violations[:3]))
 
 
-def one(seed: str, majority: bool, faults: list[Fault] | None = None) -> Result:
-    """Run one seed; a bug in the simulation itself counts as a violation, too."""
-    world = World(seed, majority=majority, faults=faults)
+def one(seed: str, majority: bool, faults: list[Fault] | None = None, size: int = 3) -> Result:
+    """Run one seed with ``size`` replicas; a bug in the simulation itself counts as a violation, too."""
+    world = World(seed, majority=majority, size=size, faults=faults)
     try:
         violations = world.run()
     except Exception as error:
@@ -52,29 +52,31 @@ def _look_for_garbage_less_often() -> None:
     gc.set_threshold(100_000, 20, 50)
 
 
-def _one_of(breaking: Breaking, task: tuple[str, bool]) -> Result:
+def _one_of(breaking: Breaking, size: int, task: tuple[str, bool]) -> Result:
     with breaking():
-        return one(*task)
+        return one(*task, size=size)
 
 
-def many(seeds: Iterable[str], modes: Iterable[bool], breaking: Breaking = nullcontext) -> Iterator[Result]:
+def many(
+    seeds: Iterable[str], modes: Iterable[bool], breaking: Breaking = nullcontext, size: int = 3
+) -> Iterator[Result]:
     """Run all seeds in all modes, on all cores."""
     tasks = [(seed, majority) for seed in seeds for majority in modes]
     with Pool(initializer=_look_for_garbage_less_often) as pool:
-        yield from pool.imap(partial(_one_of, breaking), tasks, chunksize=4)
+        yield from pool.imap(partial(_one_of, breaking, size), tasks, chunksize=4)
 
 
-def shrunk(seed: str, majority: bool, tell: Callable[[str], None]) -> list[Fault]:
+def shrunk(seed: str, majority: bool, size: int, tell: Callable[[str], None]) -> list[Fault]:
     """The fewest faults with which the seed still breaks the same promise; drops one after the other."""
-    faults = draw(seed, 3)
-    promise = broken(one(seed, majority, faults))
+    faults = draw(seed, size)
+    promise = broken(one(seed, majority, faults, size))
     assert promise, f"seed {seed} breaks nothing"
     again = True
     while again:
         again = False
         for fault in list(faults):
             fewer = [other for other in faults if other is not fault]
-            if promise in {violation.promise for violation in one(seed, majority, fewer).violations}:
+            if promise in {violation.promise for violation in one(seed, majority, fewer, size).violations}:
                 faults, again = fewer, True
                 tell(f"without {fault}: still")
     return faults

@@ -1,5 +1,6 @@
 """Whole clusters under drawn faults keep what is promised. ``python -m tests.simulation`` tries as many seeds as one likes."""
 
+from itertools import product
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,6 +34,12 @@ class SimulationTests(SynchronousTestCase):
         """In majority mode names and sessions stay unique, and nothing is acknowledged by a minority."""
         for seed in range(SEEDS):
             self.check(f"majority {seed}", True)
+
+    def test_other_sizes(self) -> None:
+        """The promises don't depend on how many replicas there are."""
+        for seed, size in product(range(SEEDS // 8), (2, 5)):
+            for majority in (False, True):
+                self.assertEqual(one(f"size {seed}", majority, size=size).violations, [], (seed, majority, size))
 
     def test_kept(self) -> None:
         """What failed once does not fail again."""
