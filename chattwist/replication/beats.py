@@ -45,9 +45,11 @@ class Beats:
         primary = own.rank if own.leads else self._contact.primary()
         hears = tuple((peer.rank, peer.beat.sent if peer.beat else -1.0) for peer in self._contact.alive())
         fit = own.fit(self._timings.silence)
+        serving = own.serving and own.view is not None
         return Heartbeat(
-            own.state.view, own.current, -1 if primary is None else primary, hears, fit, own.promised, 0, 0.0
-        )
+            own.state.view, own.current, -1 if primary is None else primary, hears, fit, own.promised, 0, 0.0,
+            serving=serving,
+        )  # fmt: skip
 
     def _with_clock(self, beat: Heartbeat) -> Heartbeat:
         return msgspec.structs.replace(beat, wall=self._wall(), sent=self._own.now)

@@ -160,4 +160,4 @@ class Contact:
 def _is_with_primary(rank: int, beat: Heartbeat) -> bool:
     """Whether a replica is in the view of the primary that it hears, or is it."""
     view = beat.view
-    return view is not None and beat.current and rank in view.members and beat.primary == view.primary
+    return view is not None and beat.serving and rank in view.members and beat.primary == view.primary

@@ -125,7 +125,7 @@ class ContactTests(SynchronousTestCase):
 
     def test_relay(self) -> None:
         """Requests go through one in the primary's view that gives this replica all that it has, the primary itself first."""
-        member = msgspec.structs.replace(beat(primary=0), view=View((2, 0), (0, 2)), current=True)
+        member = msgspec.structs.replace(beat(primary=0), view=View((2, 0), (0, 2)), serving=True)
         self.hear(2, member)
         self.assertIsNone(self.contact.relay())
         self.contact.peers[2].complete = 1000.0

@@ -155,6 +155,16 @@ class CutTests(TranscriptTests):
         self.cores.pass_time(1)
         self.assertEqual(self.cores.nodes[2].applied, ["a-1"])
 
+    def test_hearsay_after_leading_alone(self) -> None:
+        """One that led alone goes through a follower of the others, though its own view was the later one."""
+        self.cores.part(1, 0, 2)
+        self.cores.pass_time(9)
+        self.assertEqual((self.cores.roles(), self.cores.epoch(1) > self.cores.epoch(0)), ("PPF", True))
+        self.cores.heal()
+        self.cores.part(0, 1)
+        self.cores.pass_time(3)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[1].running.relay()), ("P-F", 2))
+
     def test_halves(self) -> None:
         """In available mode both halves go on; put together again, all have what either recorded, and one leads."""
         self.cores.part(0, 1, 2)
