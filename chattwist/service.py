@@ -5,7 +5,6 @@ import os
 import time
 from typing import Any
 
-import msgspec
 from twisted.application.service import Service
 from twisted.internet import reactor as default_reactor
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -13,20 +12,16 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from chattwist import errors, model
-from chattwist.chat import Chat
 from chattwist.cluster import Address, Cluster
 from chattwist.daemon import allow_descriptors, end_process_with_status
-from chattwist.member import NoChannel, state_of
+from chattwist.loading import Loaded, load
+from chattwist.member import NoChannel
 from chattwist.passwords import PasswordThreads
 from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
 from chattwist.replication.channel import Channel
 from chattwist.replication.keys import make_or_load
-from chattwist.replication.log import Log
-from chattwist.replication.messages import NEVER, State, View
 from chattwist.store.disk import Disk
-from chattwist.store.history import Damage
-from chattwist.store.store import Store
 from chattwist.store.writer import Writer
 
 OTHER_FILES = 64  # descriptors besides the clients': files, pipes, the reactor's own
@@ -61,11 +56,11 @@ class ReplicaService(Service):
 
     def startService(self) -> None:
         """Load what is on disk, then listen; errors.StartError where one of them can't be done."""
-        store, chat, log, state = self._load()
-        self._writer = Writer(store, self._reactor, self._cluster.ranked.index(self._address) * TURN)
+        found = self._load()
+        self._writer = Writer(found.store, self._reactor, self._cluster.ranked.index(self._address) * TURN)
         self._threads = PasswordThreads(self._reactor, self._cluster.limits.password_queue)
         self._replica = Replica(
-            self._cluster, self._address, chat, log, state, self._writer, self._threads, self._reactor,
+            self._cluster, self._address, found.chat, found.operations, found.state, self._writer, self._threads, self._reactor,
             self._failed, model.new_origin, microseconds,
         )  # fmt: skip
         self._clients = Clients(self._replica, self._cluster, self._reactor)
@@ -76,32 +71,18 @@ class ReplicaService(Service):
         super().startService()
         self._reactor.callWhenRunning(self._begin)
 
-    def _load(self) -> tuple[Store, Chat, Log, State]:
-        store = Store.open(Disk(self._directory), salvage=self._salvage)
+    def _load(self) -> Loaded:
+        """Load, without looking for garbage, of which there is none.
+
+        From then on it is looked for rarely: at the usual thresholds that takes a fifth of the time of each SEND.
+        """
+        gc.disable()
         try:
-            chat, log = load(store)
-            return store, chat, log, self._state(store, log)
-        except Damage as damage:
-            if len(self._cluster.replicas) == 1:
-                raise
-            store.close()
-            return self._load_damaged(damage)
-
-    def _load_damaged(self, damage: Damage) -> tuple[Store, Chat, Log, State]:
-        """Keep what is whole; what was lost comes from others, without which this replica does not go on at once (R10, R16)."""
-        self.log.error("{damage}; what is whole is kept, the rest comes from the other replicas", damage=damage.what)
-        store = Store.open(Disk(self._directory), salvage=True)
-        chat, log = load(store)
-        state = msgspec.structs.replace(self._state(store, log), damaged=True)
-        store.save_state(msgspec.json.encode(state))
-        return store, chat, log, state
-
-    def _state(self, store: Store, log: Log) -> State:
-        """What was saved; where that is gone and operations are there, the others may have gone on without this replica."""
-        state = state_of(store.state())
-        if state.view is None and log.vector:
-            return State(view=View(NEVER, tuple(range(len(self._cluster.replicas)))))
-        return state
+            return load(lambda: Disk(self._directory), len(self._cluster.replicas), self._salvage)
+        finally:
+            gc.freeze()
+            gc.set_threshold(*GARBAGE)
+            gc.enable()
 
     def _open_channel(self) -> Channel | NoChannel:
         if len(self._cluster.replicas) == 1:
@@ -161,23 +142,3 @@ class ReplicaService(Service):
         self._replica.refuse(errors.NoSpace("not recorded: this replica failed and it is stopping; connect again soon"))
         self.log.critical("replica {port} ends: {reason}", port=self._address.port, reason=str(failure))
         end_process_with_status(1)
-
-
-def load(store: Store) -> tuple[Chat, Log]:
-    """The chat that a store holds, and its operations; without looking for garbage, of which there is none.
-
-    From then on it is looked for rarely: at the usual thresholds that takes a fifth of the time of each SEND.
-    """
-    chat, log = Chat(), Log()
-    gc.disable()
-    try:
-        for operation in store.load():
-            chat.apply(operation)
-            log.load(operation)
-        for message in chat.gone:
-            log.forget_text(message)
-    finally:
-        gc.freeze()
-        gc.set_threshold(*GARBAGE)
-        gc.enable()
-    return chat, log

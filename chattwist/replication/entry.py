@@ -53,6 +53,7 @@ class Entry:
                     True,
                     self.logins(),
                     self._heard(),
+                    own.state.damaged,
                 ),
             )
 

@@ -2,8 +2,10 @@
 
 import itertools
 
+import msgspec
+
 from chattwist.cluster import Timings
-from chattwist.replication import messages
+from chattwist.replication import messages, steps
 from chattwist.replication.messages import State, TakeOver
 from tests.replication.cores import Cores, TranscriptTests
 
@@ -262,6 +264,49 @@ class LastViewTests(TranscriptTests):
         self.cores.pass_time(1)
         self.assertEqual(self.cores.roles(), "PFx")
         self.assertEqual(self.cores.nodes[1].applied, ["a-1"])
+
+    def test_promise_of_a_damaged_one(self) -> None:
+        """Who is asked for a promise says that it lost something, too: a heartbeat may be older than that."""
+        core = self.cores.nodes[2].running
+        core.own.state = msgspec.structs.replace(core.own.state, damaged=True)
+        core.step(steps.Received(0, messages.Prepare((9, 0))), core.own.now)
+        effects = core.step(steps.Written(full=False), core.own.now)
+        promises = [effect.message for effect in effects if isinstance(effect, steps.Send)]
+        self.assertTrue(any(isinstance(one, messages.Promise) and one.damaged for one in promises), effects)
+
+    def test_damaged_in_majority_mode(self) -> None:
+        """A majority that remembers is no majority if the one that was in the last view lost something of it."""
+        self.cores = Cores(majority=True)
+        self.cores.serving(0, 1, 2)
+        self.cores.kill(0)
+        self.cores.pass_time(2)
+        self.cores.commit(1, "b-1")
+        self.cores.kill(1)
+        self.cores.kill(2)
+        held = self.cores.nodes[2]
+        held.operations.clear()
+        held.state = msgspec.structs.replace(held.state, damaged=True)
+        self.cores.start(0, 2)
+        self.cores.pass_time(5)
+        self.assertEqual(self.cores.roles(), "-x-")
+        self.cores.start(1)
+        self.cores.pass_time(5)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[2].applied), ("PFF", ["b-1"]))
+
+    def test_damaged(self) -> None:
+        """Nobody stands while the only one that was in the last view says that it lost something of it."""
+        for rank in 0, 1:
+            self.cores.kill(rank)
+            self.cores.pass_time(2)
+        self.assertEqual(self.cores.roles(), "xxP")
+        self.cores.kill(2)
+        alone = self.cores.nodes[2]
+        alone.state = msgspec.structs.replace(alone.state, damaged=True)
+        self.cores.start(0, 2)
+        self.cores.pass_time(1)
+        self.cores.transcript()
+        self.cores.pass_time(5)
+        self.assertEqual((self.cores.roles(), self.cores.transcript()), ("-x-", []))
 
     def test_not_for_ever(self) -> None:
         """After ``last_view`` seconds it serves all the same, says so loudly, and shows a flag."""

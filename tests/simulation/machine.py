@@ -7,15 +7,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from chattwist.chat import Chat
 from chattwist.cluster import Address, Cluster
 from chattwist.errors import StoreError
-from chattwist.member import state_of
+from chattwist.loading import Loaded, load
 from chattwist.model import ORIGIN_ALPHABET, ORIGIN_LENGTH
 from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
-from chattwist.replication.log import Log
 from chattwist.replication.messages import View
+from chattwist.store.disk import IDisk
 from chattwist.store.store import Store
 from tests.simulation.disk import JOURNAL_SIZE, Writer, copied, rot
 from tests.simulation.network import Network
@@ -123,17 +122,17 @@ class Machine:
 
     def _begin(self) -> None:
         self.disk.room = self.room
-        store, chat, log = self._load()
+        found = self._load()
         process = Process(self.timeline, self.random, self._drift)
         self.writer = Writer(
-            process, store, self.random, self.wall,
+            process, found.store, self.random, self.wall,
             lambda operations: self.truth.durable(self.rank, operations), self.lose_power,
             self.slowness,
         )  # fmt: skip
         address: Address = self.cluster.ranked[self.rank]
         threads: Any = Threads(process, self.random)
         self.replica = Replica(
-            self.cluster, address, chat, log, state_of(store.state()), self.writer, threads, process,
+            self.cluster, address, found.chat, found.operations, found.state, self.writer, threads, process,
             self._disk_failed, self._origin, self.wall,
         )  # fmt: skip
         self.clients = Clients(self.replica, self.cluster, process)  # type: ignore[arg-type]
@@ -145,19 +144,18 @@ class Machine:
         self.network.started(self.rank)
         self.began()
 
-    def _load(self) -> tuple[Store, Chat, Log]:
-        store = Store.open(self.disk, salvage=self._spoiled, journal_size=JOURNAL_SIZE)
-        chat, log = Chat(), Log()
-        operations = []
-        for operation in store.load():
-            operations.append(operation)
-            chat.apply(operation)
-            log.load(operation)
-        for message in chat.gone:
-            log.forget_text(message)
-        self.truth.loaded(self.rank, operations, self._spoiled)
+    def _load(self) -> Loaded:
+        found = load(lambda: self.disk, len(self.cluster.replicas), opened=self._open)
+        operations = found.operations
+        loose = [operation for numbers in operations._loose.values() for operation in numbers.values()]
+        self.truth.loaded(self.rank, [*operations, *loose], self._spoiled)
         self._spoiled = False
-        return store, chat, log
+        return found
+
+    def _open(self, disk: IDisk, salvage: bool) -> Store:
+        if salvage and not self._spoiled:
+            self.truth.violated("what is durable stays", f"the disk of {self.rank} is damaged")
+        return Store.open(disk, salvage, JOURNAL_SIZE)
 
     def _repair(self, complaint: str) -> None:
         """What the person who runs it does: make room, or start it once with --salvage."""

@@ -305,8 +305,10 @@ def _sessions(world: "World") -> Broken:
 def _was_cut_off(world: "World", sitting: Sitting, other: Sitting, done: Reply) -> bool:
     """Whether the replica of the older session went on without that of the newer one, so that either may have won."""
     truth, granted = world.truth, other.granted
-    views = [one.view for one in truth.served_between(sitting.rank, granted.when, done.when)]
-    return any(truth.may_lack(view, granted.view, granted.when) for view in [done.view, *views])
+    served = truth.served_between(sitting.rank, granted.when, done.when)
+    if any(one.apart and other.rank not in one.view.members for one in served):
+        return True  # it was left behind for its disk: what it holds is read, but it is not asked for its sessions
+    return any(truth.may_lack(view, granted.view, granted.when) for view in [done.view, *(one.view for one in served)])
 
 
 def _outlives(other: Sitting, sitting: Sitting, sent: float, done: float) -> bool:
