@@ -277,10 +277,11 @@ def _names(world: "World", chat: Chat) -> Broken:
 
 
 def _given_in(truth: Truth, account: Account, told: Reply) -> list[View | None]:
-    """The view in which an account got its name: where its user is told of another name at once, that was in an earlier one."""
+    """In which view an account may have got its name: an earlier one where its user is told of another name at once."""
     if "~" not in told.text.split()[0] or account.registered is None:
         return [told.view]
-    return [view for view in truth.served if view.epoch[0] == account.registered.view]
+    since = account.registered.view
+    return [one.view for one in truth.served.values() if one.view.epoch[0] >= since and one.begun <= told.when]
 
 
 # -- sessions
