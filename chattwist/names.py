@@ -21,8 +21,8 @@ def is_name(text: str) -> bool:
 
 
 def fold(name: str) -> str:
-    """The form in which names are compared."""
-    return name.lower()
+    """The form in which names are compared. Other letters than ours stay what they are: of some the small one is ours."""
+    return name.lower() if name.isascii() else name
 
 
 class Names:

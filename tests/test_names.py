@@ -17,6 +17,13 @@ class NameTests(SynchronousTestCase):
         for name in ("", "1a", "a" * 33, "a b", "a\n", "ä", "~a", "-a", "a~2"):
             self.assertFalse(is_name(name), name)
 
+    def test_other_letters(self) -> None:
+        """Case is that of our letters only: the Kelvin sign, whose small form is k, finds nobody."""
+        names = Names()
+        names.add("Kim", (1, 1, "a-1"))
+        self.assertEqual([names.find(name) for name in ("kIM", "\N{KELVIN SIGN}im")], ["a-1", None])
+        self.assertEqual(names.page("\N{KELVIN SIGN}", "", 9), ([], False))
+
     @given(
         st.lists(st.from_regex(r"[a-cA-C]{1,3}", fullmatch=True), unique_by=str.lower),
         st.from_regex(r"[a-cA-C]{0,2}", fullmatch=True),

@@ -243,6 +243,7 @@ class Client(Protocol):
     def say_goodbye(self, text: str) -> None:
         """Tell the client why, and close."""
         if not self._closing:
+            self.show_input()
             self.write(grammar.reply(CLOSING, [text], "", self.ending))
             self._session.lost()
             self.close()

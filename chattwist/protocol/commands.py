@@ -77,8 +77,8 @@ _ROWS = (
         "TAKEOVER name [password]", "logs in and ends the account's other session",
         (230, 331, 535, 501, 450), accounts.takeover, least=1, most=2, before_login=True, after_login=False,
     ),
-    Command("LOGOUT", "ends the login; the connection stays", (250,), accounts.logout, records=False),
-    Command("QUIT", "ends the connection", (221,), information.quit_, before_login=True, records=False),
+    Command("LOGOUT", "ends the login; the connection stays", (250, 501), accounts.logout, records=False),
+    Command("QUIT", "ends the connection", (221, 501), information.quit_, before_login=True, records=False),
     Command(
         "LIST [prefix [AFTER name]]", "accounts whose name begins so, without case; * is every name; pages of 100",
         (212, 501), information.list_, most=3, before_login=True, records=False,
@@ -91,7 +91,7 @@ _ROWS = (
         "SEND name text", "sends a message to one account; answered once it is on disk on every live replica",
         (250, 550, 501, 552), messages.send, least=1, most=None, overlaps=True,
     ),
-    Command("UNREAD", "how many messages of whom are unread", (211,), messages.unread, records=False),
+    Command("UNREAD", "how many messages of whom are unread", (211, 501), messages.unread, records=False),
     Command(
         "READ [n]", "the n unread messages sent last, at most 50, and marks those read",
         (213, 501), messages.read, most=1, records=False,
@@ -102,7 +102,7 @@ _ROWS = (
     ),
     Command(
         "DELETE id [id ...]", "deletes messages for good, for sender and recipient both; all or none",
-        (250, 550), messages.delete, least=1, most=4096,
+        (250, 501, 550), messages.delete, least=1, most=4096,
     ),
     Command(
         "PASSWD [old new]", "changes the password; asks three times where they are left out",
@@ -112,8 +112,11 @@ _ROWS = (
         "UNREGISTER [password]", "deletes the account; messages already sent stay with those they were sent to",
         (250, 331, 535, 501, 450), accounts.unregister, most=1,
     ),
-    Command("STATUS", "the replicas and which of them is primary", (211,), information.status, before_login=True, records=False),
-    Command("NOOP", "nothing", (250,), information.noop, before_login=True, records=False),
+    Command(
+        "STATUS", "the replicas and which of them is primary",
+        (211, 501), information.status, before_login=True, records=False,
+    ),
+    Command("NOOP", "nothing", (250, 501), information.noop, before_login=True, records=False),
 )  # fmt: skip
 
 COMMANDS = {row.verb: row for row in _ROWS}

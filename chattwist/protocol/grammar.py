@@ -18,7 +18,8 @@ _TAG = re.compile(rb" *@(!?[A-Za-z0-9._-]{1,32})(?: +|$)")
 _PLAIN = re.compile("[!-~]")  # visible, and in nearly every message
 _HTTP = re.compile(r"\S+ HTTP/\d(\.\d)?")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))  # not Cn: this Python does not know next year's emoji
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"))  # not Cn: that may be next year's emoji
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")  # letters and symbols that show nothing
 NOT_UTF8 = "this line is not UTF-8; use a UTF-8 terminal, start telnet as telnet -8, and send it again"
 _ECHOED = 40  # characters of what a client sent that an error repeats
 
@@ -63,7 +64,12 @@ def parse(content: bytes) -> Command | None:
             if tag
             else None
         )
-    return Command(tag, verb.upper(), rest.lstrip(" "))
+    return Command(tag, keyword(verb), rest.lstrip(" "))
+
+
+def keyword(word: str) -> str:
+    """A word of the protocol, in capitals, as it may be typed in any case; other letters than ours are never one of ours."""
+    return word.upper() if word.isascii() else word
 
 
 def not_a_command(command: Command) -> errors.Unreadable:
@@ -95,7 +101,7 @@ def clean(text: str) -> str:
 def is_visible(text: str) -> bool:
     """Whether at least one character of it can be seen."""
     return _PLAIN.search(text) is not None or any(
-        unicodedata.category(character) not in _INVISIBLE for character in text
+        unicodedata.category(character) not in _INVISIBLE and character not in _BLANK for character in text
     )
 
 

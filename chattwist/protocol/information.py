@@ -22,7 +22,7 @@ def help_(call: "Call") -> None:
             214, *(f"{row.usage:{width}}  {row.does}" for row in COMMANDS.values()), "HELP verb says more of one"
         )
         return
-    row = COMMANDS.get(words[0].upper())
+    row = COMMANDS.get(grammar.keyword(words[0]))
     if row is None:
         raise errors.WrongArguments(f"no command {grammar.echoed(words[0])}; HELP lists the commands")
     when = "" if row.before_login else " (log in first)" if row.after_login else ""
@@ -47,7 +47,7 @@ def who(call: "Call") -> None:
 def _prefix_and_after(words: list[str], usage: str) -> tuple[str, str]:
     if len(words) == 1:
         return words[0], ""
-    if len(words) != 3 or words[1].upper() != "AFTER":
+    if len(words) != 3 or grammar.keyword(words[1]) != "AFTER":
         raise errors.WrongArguments(f"usage: {usage}")
     return words[0], words[2]
 

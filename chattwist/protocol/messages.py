@@ -8,7 +8,7 @@ from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.chat import Chat, newest
 from chattwist.model import place
-from chattwist.names import is_name
+from chattwist.names import fold, is_name
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Committed
 from chattwist.requests import Delete, Send, find_account
@@ -110,7 +110,7 @@ def history(call: "Call") -> None:
     chat, account = call.backend.chat, call.account
     lists = chat.with_account(account, words[0]) if words else [account.messages]
     if lists is None:
-        if not is_name(words[0].replace("~", "")) or words[0].upper() == "BEFORE":
+        if not is_name(words[0].replace("~", "")) or grammar.keyword(words[0]) == "BEFORE":
             raise errors.WrongArguments(HISTORY_USAGE)
         find_account(chat, words[0])
         lists = []
@@ -120,9 +120,9 @@ def history(call: "Call") -> None:
 
 def _take_before(call: "Call", words: list[str]) -> model.Sent | None:
     """Take ``BEFORE id`` off the words; the message, or None where it was not there."""
-    if len(words) < 2 or words[-2].upper() != "BEFORE" or words[-1].isdecimal():
+    if len(words) < 2 or grammar.keyword(words[-2]) != "BEFORE" or words[-1].isdecimal():
         return None
-    message_id = words.pop().lower()
+    message_id = fold(words.pop())
     words.pop()
     message = call.backend.chat.mine(call.account.id, message_id)
     if message is None:
@@ -146,6 +146,6 @@ def _show(call: "Call", found: list[model.Sent], rest: str) -> None:
 
 def delete(call: "Call") -> None:
     """DELETE id [id ...]."""
-    ids = tuple(dict.fromkeys(word.lower() for word in call.command.words()))
+    ids = tuple(dict.fromkeys(map(fold, call.command.words())))
     request = Delete(call.account.id, ids, key=call.command.key)
     call.backend.submit(request, call.then(partial(tell, call)))

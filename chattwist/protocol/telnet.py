@@ -18,7 +18,7 @@ MOST_REPLIES = 1024  # bytes of replies that may wait before next_line stops: a 
 
 LF, CRLF = b"\n", b"\r\n"
 CR, IAC = 13, 255
-EOF, SE, AYT, EC, EL, SB, WILL, WONT, DO, DONT = 236, 240, 246, 247, 248, 250, 251, 252, 253, 254
+EOF, SE, AYT, SB, WILL, WONT, DO, DONT = 236, 240, 246, 250, 251, 252, 253, 254
 BINARY, ECHO, TIMING_MARK = 0, 1, 6  # options
 
 HERE = b"* NOTICE yes, chattwist is here\r\n"  # the answer to "are you there"
@@ -255,15 +255,8 @@ class LineReader:
                 self._state = Problem.TELNET
 
     def _simple(self, command: int) -> None:
-        if command in (EC, EL):
-            self._become_telnet()
-        else:
-            self._interrupted()
-        if command == EC:
-            self._erase()
-        elif command == EL and self._state is not Problem.TOO_LONG:
-            self._begin_line()
-        elif command == AYT:
+        self._interrupted()
+        if command == AYT:
             self._replies += HERE
 
     def _interrupted(self) -> None:

@@ -41,6 +41,16 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual((command.verb, grammar.split_text(command.rest)), ("SEND", ("bob", " Привет,  мир ")))
         self.assertEqual(command.words(), ["bob", "Привет,", "мир"])
 
+    def test_other_letters(self) -> None:
+        """Verbs may be typed in any case, which is that of our letters only."""
+        for line, verb in (
+            ("sTatus", "STATUS"),
+            ("\N{LATIN SMALL LETTER LONG S}tatus", "\N{LATIN SMALL LETTER LONG S}tatus"),
+        ):
+            command = grammar.parse(line.encode())
+            assert command is not None
+            self.assertEqual(command.verb, verb)
+
     def test_passwords_do_not_show(self) -> None:
         """A command in a log or a traceback does not show its arguments."""
         self.assertNotIn("secret", repr(grammar.parse(b"LOGIN bob secret-of-bob")))
@@ -59,9 +69,21 @@ class TextTests(SynchronousTestCase):
 
     def test_visible(self) -> None:
         """Spaces and what has no shape are not a message; letters, emoji and a full stop are."""
-        for text in ("", " ", "\t", "\u200b", "\u00a0", "\u2028", "\ufeff \u200d"):
+        for text in (
+            "",
+            " ",
+            "\t",
+            "\u200b",
+            "\u00a0",
+            "\u2028",
+            "\ufeff \u200d",
+            "\ufe0f",
+            "\u0301",
+            "\u3164",
+            "\u2800",
+        ):
             self.assertFalse(grammar.is_visible(text), repr(text))
-        for text in (".", "  x", "好", "👋", "\U0001fae8", "\U0001faef"):
+        for text in (".", "  x", "好", "é", "ｱ", "👋", "\U0001fae8", "\U0001faef"):
             self.assertTrue(grammar.is_visible(text), repr(text))
 
 

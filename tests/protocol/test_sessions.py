@@ -391,6 +391,13 @@ class DeadlineTests(SynchronousTestCase):
             self.wait(1)
         self.assertEqual(replies(ann)[-1][:3], "421")
 
+    def test_at_a_prompt(self) -> None:
+        """Telnet shows again what is typed when the connection ends while a password is asked for."""
+        ann = self.world.connect("ann")
+        ann.send(b"LOGIN ann\r\n")
+        self.wait(12)
+        self.assertRegex(ann.received(), rb"\xff\xfb\x01331 [^\n]*\r\n\xff\xfc\x01421 ")
+
     def test_idle(self) -> None:
         """A session that says nothing for long ends; one that says something now and then stays."""
         ann, bob = logged_in(self.world, "ann"), logged_in(self.world, "bob")

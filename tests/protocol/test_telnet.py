@@ -271,8 +271,8 @@ class TelnetTests(SynchronousTestCase):
         self.assertEqual(reader.ending, b"\r\n")
 
     def test_erase(self) -> None:
-        """BS, DEL and EC take back a whole character; at the beginning of the line there is nothing to take back."""
-        for key in (b"\x08", b"\x7f", EC):
+        """BS and DEL take back a whole character; at the beginning of the line there is nothing to take back."""
+        for key in (b"\x08", b"\x7f"):
             for typed, left in (
                 ("\b\bab\b", "a"),
                 ("a\b\b\bb", "b"),
@@ -285,13 +285,9 @@ class TelnetTests(SynchronousTestCase):
                 self.assertEqual(contents(telnet_reader(), data)[-1], left.encode(), (key, typed))
         self.assertEqual(contents(telnet_reader(), b"a\x80\x08\xc3\xc3\x7f\r\n"), [b"a\xc3"])
 
-    def test_erase_line(self) -> None:
-        """EL takes back all of the line, also that a command came inside it."""
-        self.assertEqual(contents(telnet_reader(), b"abc" + NOP + b"d" + EL + b"NOOP\r\n"), [b"NOOP"])
-
     def test_command_inside_a_line(self) -> None:
         """The line may have lost something: it has to be sent again. Before the first byte and behind the end it is whole."""
-        for command in (NOP, DM, IP, AYT, WILL + BINARY, DO + TIMING_MARK, SB + NAWS + b"\0\n\0\n" + SE):
+        for command in (NOP, DM, IP, AYT, EC, EL, WILL + BINARY, DO + TIMING_MARK, SB + NAWS + b"\0\n\0\n" + SE):
             found = lines(LineReader(), command + b"a\r\nb" + command + b"c\r\n" + command + b"d\r\n" + command)
             self.assertEqual(found, [Line(b"a"), Line(b"bc", Problem.TELNET), Line(b"d")])
 
