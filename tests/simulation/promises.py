@@ -174,7 +174,7 @@ def _nobodys(world: "World", chat: Chat, ids: list[str]) -> bool:
 
 
 def _deletions(world: "World", chat: Chat) -> Broken:
-    texts = {message.text for message in chat.messages.values()}
+    sent = {(message.sender, message.text) for message in chat.messages.values()}
     made: dict[str, list[str]] = {}
     for operation in world.truth.operations.values():
         if isinstance(operation, model.Deleted):
@@ -186,7 +186,7 @@ def _deletions(world: "World", chat: Chat) -> Broken:
         message = world.truth.operations.get(attempt.rest)
         if attempt.rest in chat.messages:
             yield "what is deleted stays deleted", f"{attempt.line}: {attempt.done.text}"
-        elif isinstance(message, model.Sent) and message.text and message.text in texts:
+        elif isinstance(message, model.Sent) and (chat.accounts.known(message.sender).id, message.text) in sent:
             yield "what is deleted stays deleted", f"a copy of {message}"
 
 
