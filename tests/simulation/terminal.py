@@ -32,8 +32,9 @@ class Terminal:
             self._go_on()
 
     def rest(self) -> None:
-        """Do nothing more."""
+        """Do nothing more, and wait for nothing."""
         self._resting = True
+        self._wants = ""
 
     def _go_on(self) -> None:
         self._timer.cancel()
