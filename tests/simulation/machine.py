@@ -162,7 +162,7 @@ class Machine:
         self.salvages += 1
         if "damaged" in complaint and not self._spoiled:
             self.truth.violated("what is durable stays", complaint)
-        if "state.json" in complaint:
+        if "state.json is damaged" in complaint:
             self.disk.drop("state.json")
         if self.salvages > 20:
             self.wanted = False
