@@ -277,8 +277,8 @@ def _names(world: "World", chat: Chat) -> Broken:
 
 
 def _given_in(truth: Truth, account: Account, told: Reply) -> list[View | None]:
-    """In which view an account may have got its name: an earlier one where its user is told of another name at once."""
-    if "~" not in told.text.split()[0] or account.registered is None:
+    """In which view an account may have got its name: an earlier one where its user is told of the other at once."""
+    if "~" not in told.text or account.registered is None:
         return [told.view]
     since = account.registered.view
     return [one.view for one in truth.served.values() if one.view.epoch[0] >= since and one.begun <= told.when]

@@ -13,6 +13,7 @@ from zope.interface import provider
 
 from chattwist.cluster import Address, Cluster, Limits, Timings
 from chattwist.replication.messages import View
+from chattwist.router import LONGEST_ANSWER
 from tests.simulation import progress
 from tests.simulation.attempts import Attempt, Mailbox, Sitting
 from tests.simulation.faults import Fault, Faults
@@ -146,11 +147,11 @@ class World:
             self.truth.violated("quiet after healing", f"{self.truth.changes - before} changes of view")
 
     def _come_to_rest(self) -> None:
-        """Let end what is under way just now: users still log in and out."""
+        """Let end what is under way just now: users still log in and out, and an answer may have got lost."""
         for user in self.users:
             user.rest()
         self.timeline.run(self.timeline.now + 2 * LOOK)
-        for _ in range(8):
+        for _ in range(round(LONGEST_ANSWER * TIMINGS.patience / LOOK)):
             if not any(is_busy(machine) for machine in self.machines):
                 return
             self.timeline.run(self.timeline.now + LOOK)
