@@ -86,6 +86,11 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The replicas in the order of their ranks: the lowest port first, ties by host. A rank is an index in it."""
         return sorted(self.replicas, key=lambda address: (address.port, address.host))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``HOST:PORT`` of the replicas, by rank."""
+        return tuple(map(str, self.ranked))
+
     def replica(self, port: int) -> Address:
         """Find the replica of this machine whose client port is ``port``; StartError if there is none or no telling."""
         found = [replica for replica in self.replicas if replica.port == port]

@@ -4,15 +4,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from chattwist import errors, model
+from chattwist import errors, model, remembered
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS, Core
-from chattwist.replication.messages import AnyMessage, Login, State, View, decode, encode
+from chattwist.replication.messages import AnyMessage, Login, View, decode, encode
 from chattwist.requests import Tag
 
 Done = Callable[[BaseException | None], None]
@@ -81,9 +80,13 @@ class Member:
     log = Logger()
 
     def __init__(
-        self, core: Core, side: Side, writer: Writer, reactor: IReactorTime, failed: Callable[[BaseException], None]
-    ) -> None:
-        """``failed`` is told that the disk, or the core itself, is broken: the process has to end."""
+        self, core: Core, side: Side, writer: Writer, reactor: IReactorTime, failed: Callable[[BaseException], None],
+        replicas: Sequence[str],
+    ) -> None:  # fmt: skip
+        """``failed`` is told that the disk, or the core itself, is broken: the process has to end.
+
+        ``replicas``: what they are called, by rank.
+        """
         self._core, self._side, self._writer, self._reactor, self._failed = core, side, writer, reactor, failed
         self._channel: Channel = NoChannel()
         self._events: deque[steps.Event] = deque()
@@ -98,7 +101,7 @@ class Member:
             steps.Send: self._send_now,
             steps.Abort: lambda effect: self._channel.abort(effect.rank),
             steps.Store: lambda effect: self._writer.commit(effect.operations, self._written),
-            steps.Save: lambda effect: self._writer.save(msgspec.json.encode(effect.state), self._written),
+            steps.Save: lambda effect: self._writer.save(remembered.encode(effect.state, replicas), self._written),
             steps.Apply: lambda effect: self._side.applied(effect.operations, effect.tags),
             steps.Finish: self._finish,
             steps.Role: lambda effect: self._side.role(effect.role, effect.view),
@@ -213,8 +216,3 @@ class Member:
 
     def _say(self, effect: steps.Say) -> None:
         (self.log.warn if effect.loud else self.log.info)("{text}", text=effect.text)
-
-
-def state_of(data: bytes) -> State:
-    """What was saved, see chattwist.store.state; nothing for a new replica."""
-    return msgspec.json.decode(data, type=State) if data else State()

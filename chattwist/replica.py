@@ -56,7 +56,7 @@ class Replica:
             now=reactor.seconds(), wall=now, logins=lambda: self._online.logins, merge=self._roster.merged,
             heard=lambda: self._roster.elsewhere(self._rank),
         )  # fmt: skip
-        self.member = Member(self.core, self, writer, reactor, self._disk_failed)
+        self.member = Member(self.core, self, writer, reactor, self._disk_failed, cluster.names)
         self._stamps = stamps = model.Stamps(origin)
         self._commits = Commits(reactor, chat, stamps, self._clock, self, self.result, self._is_settled)
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)

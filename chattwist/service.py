@@ -78,7 +78,7 @@ class ReplicaService(Service):
         """
         gc.disable()
         try:
-            return load(lambda: Disk(self._directory), len(self._cluster.replicas), self._salvage)
+            return load(lambda: Disk(self._directory), self._cluster.names, self._salvage)
         finally:
             gc.freeze()
             gc.set_threshold(*GARBAGE)

@@ -6,6 +6,7 @@ import msgspec
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import remembered
 from chattwist.errors import StoreError
 from chattwist.loading import Loaded, load
 from chattwist.replication.messages import NEVER, State, View
@@ -18,6 +19,7 @@ from tests.store.samples import filled, messages
 
 VIEW = View((3, 1), (1, 2))
 JOURNAL = "journal-000001.jsonl"
+NAMES = ("host:5001", "host:5002", "host:5003")
 
 
 class LoadTests(SynchronousTestCase):
@@ -29,7 +31,7 @@ class LoadTests(SynchronousTestCase):
     def load(self, size: int = 3, salvage: bool = False) -> Loaded:
         """Load, and give the disk back."""
         with capturedLogs():
-            found = load(lambda: self.disk, size, salvage)
+            found = load(lambda: self.disk, NAMES[:size], salvage)
         found.store.close()
         return found
 
@@ -62,7 +64,7 @@ class LoadTests(SynchronousTestCase):
             return Store.open(disk)
 
         with capturedLogs(), self.assertRaises(KeyboardInterrupt):
-            load(lambda: self.disk, 3, opened=killed)
+            load(lambda: self.disk, NAMES, opened=killed)
         self.assertTrue(self.load().state.damaged)
 
     def test_no_room_to_remember(self) -> None:
@@ -85,6 +87,13 @@ class LoadTests(SynchronousTestCase):
         """With operations but no view, others may have gone on without it; what it promised it keeps (R12)."""
         state.save(self.disk, msgspec.json.encode(State((4, 1))))
         self.assertEqual(self.load().state, State((4, 1), View(NEVER, (0, 1, 2))))
+
+    def test_another_cluster_file(self) -> None:
+        """The replicas of the last view are known by name: their ranks may be others' now."""
+        state.save(self.disk, remembered.encode(State((4, 1), VIEW), NAMES))
+        with capturedLogs():
+            found = load(lambda: self.disk, ("host:5000", *NAMES))
+        self.assertEqual(found.state, State((4, 2), View((3, 2), (2, 3))))
 
     def test_a_damaged_state(self) -> None:
         """A damaged state.json is not guessed at; the next start can be tried in the same process."""

@@ -6,8 +6,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chattwist import errors, model
-from chattwist.member import Done, Member, state_of
+from chattwist import errors, model, remembered
+from chattwist.member import Done, Member
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS
 from chattwist.replication.messages import AnyMessage, Leave, Login, Pull, State, View, decode, encode
@@ -15,6 +15,7 @@ from tests.replication.cores import sent
 
 VIEW = View((3, 0), (0, 1))
 PULL = Pull({"a": 3})
+NAMES = ("host:5001", "host:5002", "host:5003")
 
 
 class FakeCore:
@@ -53,7 +54,7 @@ class FakeWorld:
 
     def save(self, data: bytes, done: Done) -> None:
         """See Writer."""
-        self.done.append(f"save {state_of(data).promised}")
+        self.done.append(f"save {remembered.decode(data, NAMES).promised}")
         self._write(done)
 
     def _write(self, done: Done) -> None:
@@ -102,7 +103,7 @@ class MemberTests(SynchronousTestCase):
         self.core, self.world, self.clock = FakeCore(), FakeWorld(), Clock()
         self.failed: list[BaseException] = []
         core: Any = self.core
-        self.member = Member(core, self.world, self.world, self.clock, self.failed.append)
+        self.member = Member(core, self.world, self.world, self.clock, self.failed.append, NAMES)
         self.member.start(self.world)
         self.core.events.clear()
 
@@ -206,7 +207,3 @@ class MemberTests(SynchronousTestCase):
         self.member.stop()
         self.clock.advance(10)
         self.assertEqual(len(self.core.events), TICKS)
-
-    def test_state(self) -> None:
-        """A new replica has promised nothing and was in no view."""
-        self.assertEqual(state_of(b""), State())

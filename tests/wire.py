@@ -7,11 +7,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from chattwist import model
+from chattwist import model, remembered
 from chattwist.chat import Chat
 from chattwist.cluster import DEFAULT as DEFAULT_CLUSTER
 from chattwist.cluster import Cluster, Limits, Timings
-from chattwist.member import NoChannel, state_of
+from chattwist.member import NoChannel
 from chattwist.protocol.client import Client
 from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
@@ -234,8 +234,9 @@ class World:
             log.load(operation)
         self.threads = NoThreads()
         threads: Any = self.threads
+        state = remembered.decode(self.journal.state, self.cluster.names)
         self.replica = Replica(
-            self.cluster, self.cluster.replicas[0], self.chat, log, state_of(self.journal.state), self.journal, threads,
+            self.cluster, self.cluster.replicas[0], self.chat, log, state, self.journal, threads,
             self.clock, self.failed.append, lambda: origin, lambda: int((NOON - self.began + self.clock.seconds()) * 1_000_000),
         )  # fmt: skip
         self.clients = Clients(self.replica, self.cluster, self.clock)

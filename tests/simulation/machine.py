@@ -145,7 +145,7 @@ class Machine:
         self.began()
 
     def _load(self) -> Loaded:
-        found = load(lambda: self.disk, len(self.cluster.replicas), opened=self._open)
+        found = load(lambda: self.disk, self.cluster.names, opened=self._open)
         operations = found.operations
         loose = [operation for numbers in operations._loose.values() for operation in numbers.values()]
         self.truth.loaded(self.rank, [*operations, *loose], self._spoiled)
