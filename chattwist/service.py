@@ -64,7 +64,7 @@ class ReplicaService(Service):
             self._failed, model.new_origin, microseconds,
         )  # fmt: skip
         self._clients = Clients(self._replica, self._cluster, self._reactor)
-        self._allow_connections(self._cluster.limits.connections)
+        self._clients.most = self._allow_connections(self._cluster.limits.connections)
         self._listen()
         self._channel = self._open_channel()
         self._writer.start()
@@ -102,13 +102,20 @@ class ReplicaService(Service):
             messages=len(self._replica.chat.messages),
         )
 
-    def _allow_connections(self, most: int) -> None:
-        allowed = allow_descriptors(most + OTHER_FILES) - OTHER_FILES
+    def _allow_connections(self, most: int) -> int:
+        """How many clients fit beside the files and the connections that the replica needs itself, at most ``most``."""
+        files = allow_descriptors(most + OTHER_FILES)
+        allowed = files - OTHER_FILES
+        if allowed < 1:
+            raise errors.StartError(
+                f"ulimit -n is {files}: make it larger than {OTHER_FILES}, by the number of clients"
+            )
         if allowed < most:
             self.log.warn(
                 "only {allowed} connections of limits.connections {most} will fit: raise the limit of open files (ulimit -n)",
                 allowed=allowed, most=most,
             )  # fmt: skip
+        return min(allowed, most)
 
     def _listen(self) -> None:
         host, port = self._address.host, self._address.port

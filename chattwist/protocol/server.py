@@ -29,6 +29,7 @@ class Clients(Factory):
         self.call_later = reactor.callLater
         self.stopping = False
         self._all_gone: Deferred[None] | None = None
+        self.most = cluster.limits.connections  # clients at once; less where the process may not open so many files
         self._connections: set[Client] = set()
         self._by_address: Counter[str] = Counter()
         self._unflushed: list[Client] = []
@@ -48,7 +49,7 @@ class Clients(Factory):
         """A client, or where there are too many, one that is turned away."""
         host = str(getattr(addr, "host", ""))
         limits = self.cluster.limits
-        if len(self._connections) >= limits.connections:
+        if len(self._connections) >= self.most:
             return TurnedAway("too many connections here; try again later")
         if self._by_address[host] >= limits.connections_per_address:
             return TurnedAway("too many connections from your address; close one first")
