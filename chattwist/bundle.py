@@ -62,6 +62,8 @@ def main(arguments: Sequence[str]) -> None:
         "--keep-ca", action="store_true", help=f"keep the authority in DIR/{KEPT}, to add replicas later"
     )
     options = parser.parse_args(arguments)
+    if not options.out:
+        raise SystemExit("bundle: --out is empty")
     try:
         new = make(load(options.cluster), options.out, options.keep_ca)
     except StartError as error:

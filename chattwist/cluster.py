@@ -8,6 +8,7 @@ etc/cluster.json spells all of it out, with the values that hold where one is le
 """
 
 import socket
+from codecs import BOM_UTF8
 from collections import Counter
 from typing import Annotated, Literal, TypeAlias
 
@@ -16,12 +17,20 @@ import msgspec
 from chattwist.errors import StartError
 
 HIGHEST_PORT = 65535
+SHORTEST_SILENCE = 0.1  # seconds
 CHANNEL_OFFSET = 10000  # a replica's channel port, where none is given, is its client port plus this
 
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_PORT)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
-Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Cost: TypeAlias = Annotated[int, msgspec.Meta(ge=4, le=16)]
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return host.isprintable() and bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +41,8 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: Port = 0  # stands for "left out" and is never seen: bounds are checked on what is in the file only
 
     def __post_init__(self) -> None:
+        if not _is_host(self.host):
+            raise ValueError(f"host {self.host!r} is neither the name of a machine nor an address")
         if not self.channel:
             msgspec.structs.force_setattr(self, "channel", self.port + CHANNEL_OFFSET)
         if self.channel > HIGHEST_PORT:
@@ -54,6 +65,12 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last_view: Seconds = 15.0  # until one that may lack what was acknowledged serves all the same (R16)
     hold_down: Seconds = 5.0  # until a lower port that came back leads again; doubles while it flaps (R17)
     patience: Seconds = 3.0  # that a client's command waits for a primary before it is refused
+
+    def __post_init__(self) -> None:
+        if self.silence < SHORTEST_SILENCE:
+            raise ValueError(f"silence has to be at least {SHORTEST_SILENCE:g}: busy processes are late by that much")
+        if self.silence < 2 * self.heartbeat:
+            raise ValueError("silence has to be at least twice heartbeat: one sign of life may be late")
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +129,7 @@ def load(path: str) -> Cluster:
     """Read the cluster file at ``path``; StartError, in one line that names the file and the field."""
     try:
         with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=Cluster)
+            return msgspec.json.decode(file.read().removeprefix(BOM_UTF8), type=Cluster)
     except OSError as error:
         raise StartError(f"cluster file {path}: {error.strerror}") from None
     except msgspec.ValidationError as error:

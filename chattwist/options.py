@@ -41,6 +41,9 @@ class ClusterOptions(usage.Options):
 
     def postOptions(self) -> None:
         """Read the cluster file, and find the directory."""
+        for option in ("cluster", "data"):
+            if self[option] == "":  # a variable that was not set would mean where twistd was started
+                raise usage.UsageError(f"--{option} is empty")
         self.cluster = DEFAULT if self["cluster"] is None else load(self.from_rundir(self["cluster"]))
         self.data = self.from_rundir(self["data"])
 

@@ -10,16 +10,21 @@ import socket
 
 from chattwist.errors import StartError
 
+_ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
 
 def check_free(host: str, port: int) -> None:
     """Check that this process may listen on ``port`` of ``host``; StartError."""
     try:
-        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            _bind(family, kind, address)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failures = [
+            error for family, kind, _, _, address in found if (error := _failure_to_bind(family, kind, address))
+        ]
     except socket.gaierror as error:
         raise StartError(f"host {host!r} is not known: {error.strerror}") from None
-    except OSError as error:
-        raise StartError(f"cannot listen on port {port} of {host}: {_reason(error)}") from None
+    for failure in failures:  # a name may have an address of a family that this machine does without
+        if len(failures) == len(found) or failure.errno not in _ABSENT:
+            raise StartError(f"cannot listen on port {port} of {host}: {_reason(failure)}")
 
 
 def check_directory(path: str) -> None:
@@ -66,10 +71,14 @@ def _check_unlocked(path: str) -> None:
         os.close(directory)
 
 
-def _bind(family: int, kind: int, address: tuple[object, ...]) -> None:
-    with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Twisted does: old connections don't count
-        probe.bind(address)
+def _failure_to_bind(family: int, kind: int, address: tuple[object, ...]) -> OSError | None:
+    try:
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Twisted does: old connections don't count
+            probe.bind(address)
+    except OSError as error:
+        return error
+    return None
 
 
 def _reason(error: OSError) -> str:

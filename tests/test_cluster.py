@@ -53,6 +53,11 @@ class GoodFileTests(ClusterFile):
         """Only host and port have to be given: all else has a default, the channel's is port + 10000."""
         self.assertEqual(self.load(replicas=ONE), Cluster((Address("127.0.0.1", 5001, 15001),)))
 
+    def test_byte_order_mark(self) -> None:
+        """Some editors begin a file with one."""
+        path = self.write(b"\xef\xbb\xbf" + json.dumps({"replicas": ONE}).encode())
+        self.assertEqual(len(cluster.load(path).replicas), 1)
+
     def test_all_can_be_said(self) -> None:
         """Mode, channel, timings and limits are taken from the file; those left out beside them keep their default."""
         said = self.load(
@@ -112,6 +117,19 @@ class BadFileTests(ClusterFile):
             self.assertIn("of a is given 2 times", self.refusal_of(replicas=[{"host": "a", "port": 5001}, other]))
         self.assertIn("port 7 of a", self.refusal_of(replicas=[{"host": "a", "port": 7, "channel": 7}]))
         self.assertEqual(len(self.load(replicas=[*ONE, {"host": "b", "port": 5001}]).replicas), 2)
+
+    def test_hosts(self) -> None:
+        """A mistyped host is found before anybody looks it up."""
+        for host in "10.0.0..2", "a" * 70, "a\0b":
+            self.assertIn(
+                "is neither the name of a machine nor an address", self.refusal_of(replicas=[{"host": host, "port": 1}])
+            )
+
+    def test_silence(self) -> None:
+        """A failure timeout that no healthy replica could keep is refused."""
+        self.assertEqual(self.refusal_of(timings={"silence": 0.01}).partition(":")[0], "timings")
+        for timings in {"silence": 0.2}, {"heartbeat": 5}, {"heartbeat": 0.6}:
+            self.assertIn("timings: silence has to be at least twice heartbeat", self.refusal_of(timings=timings))
 
     def test_amounts_are_positive(self) -> None:
         """Times and limits are above zero."""

@@ -136,6 +136,7 @@ class RefusalTests(ReplicaProcess):
             (["--bogus"], "--bogus not recognized"),
             (["--port", "abc"], "--port takes a whole number, not 'abc'"),
             (["--port"], "--port requires argument"),
+            (["--data", ""], "--data is empty"),
             (["word"], "Wrong number of arguments"),
         ):
             self.assert_refused(self.twistd("-n", "chatreplica", *options), pattern)

@@ -1,0 +1,38 @@
+"""What is told before a replica starts."""
+
+import socket
+from unittest.mock import patch
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist.errors import StartError
+from chattwist.preflight import check_free
+
+HERE, NOT_HERE = "127.0.0.1", "192.0.2.1"  # the second is an address for examples, which no machine has
+
+
+class PortTests(SynchronousTestCase):
+    def check(self, *addresses: str) -> None:
+        """Whether a replica may listen at a name that stands for these addresses."""
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 0)) for address in addresses]
+        with patch("socket.getaddrinfo", return_value=found):
+            check_free("localhost", 0)
+
+    def test_a_name_with_an_address_of_no_use(self) -> None:
+        """Localhost may stand for ::1, too, where the machine has no IPv6: one address that is there is enough."""
+        self.check(NOT_HERE, HERE)
+        error = self.assertRaises(StartError, self.check, NOT_HERE, NOT_HERE)
+        self.assertIn("this machine does not have that address", str(error))
+
+    def test_in_use(self) -> None:
+        """A port that is in use at one of the addresses is not free."""
+        with (
+            socket.create_server((HERE, 0)) as other,
+            patch(
+                "socket.getaddrinfo",
+                return_value=[
+                    (socket.AF_INET, socket.SOCK_STREAM, 0, "", (HERE, port)) for port in (0, other.getsockname()[1])
+                ],
+            ),
+        ):
+            self.assertIn("it is in use", str(self.assertRaises(StartError, check_free, "localhost", 0)))
