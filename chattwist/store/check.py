@@ -3,6 +3,7 @@
 import sys
 
 from chattwist.errors import StoreError
+from chattwist.store import state
 from chattwist.store.disk import Disk
 from chattwist.store.history import History
 
@@ -13,6 +14,7 @@ def check(directory: str) -> int:
     history = History(disk)
     if not history.found.names:
         raise StoreError(f"{disk.path}: no journal is here; name a replica's own directory, such as chat-data/5001")
+    state.load(disk)
     return sum(map(len, history.batches()))
 
 

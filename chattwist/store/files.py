@@ -57,11 +57,11 @@ def layout(names: Iterable[str], upto: int | None = None) -> Layout:
     return Layout(newest, sorted(n for n in numbers["journal"] if n > newest), covered)
 
 
-def missing(found: Layout, upto: int | None = None) -> list[str]:
-    """The journals that ought to be there: one behind the snapshot, and each number up to the highest (or ``upto``)."""
+def missing(found: Layout, upto: int | None = None) -> str:
+    """The first journal that ought to be there: one behind the snapshot, and each number up to the highest (or ``upto``)."""
     behind_snapshot = found.snapshot + 1 if found.snapshot else 0
     last = max([behind_snapshot, *found.journals]) if upto is None else upto
-    return [journal_name(n) for n in range(found.snapshot + 1, last + 1) if n not in found.journals]
+    return next((journal_name(n) for n in range(found.snapshot + 1, last + 1) if n not in found.journals), "")
 
 
 def remove(disk: IDisk, names: Iterable[str]) -> None:

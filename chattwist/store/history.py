@@ -6,7 +6,7 @@ from typing import IO, Protocol
 
 from chattwist.errors import StoreError
 from chattwist.model import AnyOperation
-from chattwist.store import codec
+from chattwist.store import codec, state
 from chattwist.store.disk import IDisk
 from chattwist.store.files import journal_name, layout, missing, readable, snapshot_name
 
@@ -109,8 +109,10 @@ class History:
         self.last: VerifiedFile | None = None
         self._disk = disk
         self._open_ended = upto is None
-        for name in missing(self.found, upto):
+        if name := missing(self.found, upto):
             raise Damage(disk, name, "this file is missing")
+        if upto is None and not self.found.names and state.NAME in disk.names():
+            raise Damage(disk, journal_name(1), "all journals are missing")
 
     def batches(self) -> Iterator[list[AnyOperation]]:
         """The operations, a record at a time."""

@@ -33,6 +33,13 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(self.files(), before)
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o755)
 
+    def test_damaged_state(self) -> None:
+        """A copy that a replica could not start with is not whole."""
+        started(Disk(self.path)).close()
+        with open(os.path.join(self.path, "state.json"), "w"):
+            pass
+        self.assertIn("state.json is damaged", str(self.assertRaises(StoreError, check, self.path)))
+
     def test_nothing_there(self) -> None:
         """A mistyped name is not a whole backup, and is not made."""
         self.assertRaises(StoreError, check, self.path)

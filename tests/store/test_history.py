@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.errors import StoreError
 from chattwist.model import AnyOperation
-from chattwist.store import codec
+from chattwist.store import codec, state
 from chattwist.store.history import Damage
 from chattwist.store.snapshot import compact
 from tests.store.memory import MemoryDisk
@@ -185,6 +185,14 @@ class FilesTests(SynchronousTestCase):
             disk = many_files()
             disk.drop(name)
             self.assertIn("this file is missing", self.refused(disk))
+
+    def test_no_file_is_left(self) -> None:
+        """Beside a state.json there is always a journal."""
+        disk = many_files()
+        for name in disk.names():
+            disk.drop(name)
+        state.save(disk, b"{}")
+        self.assertIn("journal-000001.jsonl: all journals are missing", self.refused(disk))
 
     def test_only_the_snapshot_is_left(self) -> None:
         """A snapshot is always followed by a journal."""
