@@ -90,7 +90,7 @@ class Channel:
     def _admit(self, guard: Guard, name: str | None) -> IProtocol:
         rank = self._ranks.get(name or "")
         if rank is None:
-            raise Refused(f"it is {name}, which is no other replica of our cluster file")
+            raise Refused(f"it is {name}, which is no other replica of our cluster file: give all replicas the same")
         deliver: Callable[[bytes], None] = partial(self._heard.received, rank)
         return Inbound(guard, self._side.digest, partial(self._greeted, rank), deliver).protocol()
 

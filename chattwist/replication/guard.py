@@ -6,6 +6,7 @@ UNPROVEN of them.
 
 from collections.abc import Callable
 
+import attrs
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Connection
@@ -19,12 +20,23 @@ from chattwist.replication.tls import explain, proven_name
 
 PATIENCE = 5.0  # seconds until the peer is proven and has said hello
 UNPROVEN = 32  # connections
-QUIET = 10.0  # seconds between two lines of the log about one address
+QUIET = 10.0  # seconds between two lines of the log about one address; the same line comes ever more rarely
+LONGEST_QUIET = 3600.0  # seconds, after which it comes at the latest
 _ADDRESSES = 1000  # that are remembered for it
+_TURNED_AWAY = "it ended the connection before it said hello; if it goes on so, its log says why"
 
 
 class Refused(ChattwistError):
     """Why the peer may not speak."""
+
+
+@attrs.frozen
+class Said:
+    """A line of the log: when, what, and for how long it is not said again."""
+
+    at: float
+    why: str
+    quiet: float
 
 
 class Complaints:
@@ -34,15 +46,24 @@ class Complaints:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._latest: dict[str, float] = {}
+        self._latest: dict[str, Said] = {}
 
     def say(self, address: str, why: str) -> None:
         """Log why a connection with ``address`` ended, if it is time."""
         now = self._clock.seconds()
-        self._latest = {other: at for other, at in self._latest.items() if now - at < QUIET}
-        if address not in self._latest and len(self._latest) < _ADDRESSES:
-            self._latest[address] = now
-            self.log.warn("replica channel: {address}: {why}; connection ended", address=address, why=why)
+        self._latest = {other: said for other, said in self._latest.items() if now - said.at < 2 * said.quiet}
+        before = self._latest.get(address)
+        if before is None:
+            if len(self._latest) < _ADDRESSES:
+                self._say(address, Said(now, why, QUIET))
+        elif why != before.why and now - before.at >= QUIET:
+            self._say(address, Said(now, why, QUIET))
+        elif why == before.why and now - before.at >= before.quiet:
+            self._say(address, Said(now, why, min(LONGEST_QUIET, 2 * before.quiet)))
+
+    def _say(self, address: str, said: Said) -> None:
+        self._latest[address] = said
+        self.log.warn("replica channel: {address}: {why}; connection ended", address=address, why=said.why)
 
 
 class Waiting:
@@ -151,7 +172,7 @@ class Guard(Protocol):
         if self._inner is not None:
             self._inner.connectionLost(reason)
         if unproven:
-            self.complain(explain(reason))
+            self.complain(explain(reason) if self._inner is None else _TURNED_AWAY)
         self._lost(self)
 
 

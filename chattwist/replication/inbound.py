@@ -7,7 +7,7 @@ from twisted.spread import pb
 
 from chattwist.replication.broker import Broker
 from chattwist.replication.guard import Guard
-from chattwist.replication.wire import Assembly, WireError
+from chattwist.replication.wire import DIFFERENT, Assembly, WireError
 
 
 class Inbound(pb.Root):
@@ -29,7 +29,7 @@ class Inbound(pb.Root):
     def remote_hello(self, digest: bytes) -> bytes:
         """Let the peer speak if its cluster file is ours; it is told our digest, and so learns as much."""
         if digest != self._digest:
-            self.guard.complain("cluster files differ")
+            self.guard.complain(DIFFERENT)
         elif not self.guard.ended:
             self._heard_hello = True
             self.guard.greeted()

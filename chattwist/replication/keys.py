@@ -200,10 +200,12 @@ def _authority(directory: str) -> Authority:
 
 def _close_to_others(directory: str) -> None:
     """What was copied here may be open to others; where it belongs to another user, its mode is theirs to choose."""
-    with suppress(PermissionError):
+    with suppress(OSError):
         os.chmod(directory, 0o700)
-        for name in os.listdir(directory):
-            os.chmod(os.path.join(directory, name), 0o600)
+    for entry in os.scandir(directory):
+        with suppress(OSError):  # another replica that makes its keys just now has renamed it
+            if entry.is_file(follow_symlinks=False):
+                os.chmod(entry.path, 0o600)
 
 
 @contextmanager

@@ -24,10 +24,12 @@ from chattwist.replication.keys import replica_name
 from chattwist.replication.listener import Heard
 from chattwist.replication.sending import Sending
 from chattwist.replication.tls import MutualTLS, TLSFactory
+from chattwist.replication.wire import DIFFERENT
 
 RETRY = 0.25  # seconds from one attempt to the next, at most
 SOON = 0.005  # seconds to the second attempt; the delay doubles from there
 FAREWELL = 1.0  # seconds for what is on its way when we stop
+TOLD_AFTER = 5.0  # seconds for which nobody has been listening there: a restart is no news
 
 
 class Reactor(IReactorCore, IReactorTCP, IReactorTime):
@@ -56,7 +58,7 @@ class Outbound:
 
     def __init__(self, side: Side, address: Address, rank: int) -> None:
         self._side = side
-        self._name = replica_name(address)
+        self._name, self._port = replica_name(address), address.channel
         self._rank = rank
         self._endpoint = endpoint(side.reactor, address)
         self._factory = TLSFactory(side.tls, True, Guards(self._guard), side.reactor)
@@ -68,6 +70,7 @@ class Outbound:
         self._up_since: float | None = None
         self._delay = RETRY
         self._trouble: type[BaseException] | None = None  # that was told of, since the connection was up
+        self._refused_since: float | None = None
         self._stopped: Deferred[None] | None = None
 
     def start(self) -> None:
@@ -125,10 +128,21 @@ class Outbound:
     def _failed(self, failure: Failure) -> None:
         if failure.check(ConnectionRefusedError):
             self._side.heard.refused(self._rank)
+            self._tell_of_refusals(self._side.reactor.seconds())
         elif self._stopped is None and self._trouble != failure.type:
             self._trouble = failure.type
             self.log.warn("{name} cannot be reached: {why}", name=self._name, why=failure.getErrorMessage())
         self._next()
+
+    def _tell_of_refusals(self, now: float) -> None:
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since > TOLD_AFTER and self._trouble is not ConnectionRefusedError:
+            self._trouble = ConnectionRefusedError
+            self.log.warn(
+                "{name} cannot be reached: nothing listens at its channel port {port}; is it running?",
+                name=self._name, port=self._port,
+            )  # fmt: skip
 
     def _admit(self, guard: Guard, name: str | None) -> IProtocol:
         if name != self._name:
@@ -146,11 +160,11 @@ class Outbound:
 
     def _greeted(self, digest: bytes | None, root: pb.RemoteReference, guard: Guard) -> None:
         if digest != self._side.digest:
-            return guard.refuse("cluster files differ")
+            return guard.refuse(DIFFERENT)
         if guard.ended or self._stopped is not None:
             return guard.abort()
         guard.greeted()
-        self._trouble = None
+        self._trouble = self._refused_since = None
         self._up_since = self._side.reactor.seconds()
 
         def take(chunk: bytes, asks: bool) -> Deferred[object] | None:

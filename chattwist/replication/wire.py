@@ -66,6 +66,9 @@ class Assembly:
         return start + _LENGTH.size + int(length)
 
 
+DIFFERENT = "cluster files differ in their replicas or mode: stop all replicas, give them the same file, start them"
+
+
 def digest(cluster: Cluster) -> bytes:
     """What has to be the same in two replicas' cluster files; not the channels, which one may reach through a proxy."""
     replicas = sorted((replica.host.lower(), replica.port) for replica in cluster.replicas)

@@ -123,6 +123,15 @@ class NameTests(NetworkTestCase):
         self.assertFalse(a.send(1, b"x") or b.send(0, b"x"))
         self.assertEqual([event for event in heard_by_a.events + heard_by_b.events if event[0] == "connected"], [])
 
+    async def test_one_is_not_in_the_others_file(self) -> None:
+        """The one that knows the other says whom to ask; the other says what is to be done."""
+        self.start(0, Cluster((*self.cluster.replicas[:1], Address("127.0.0.1", 1, 2))))
+        self.start(1)
+        await self.log.said(
+            "it is 127.0.0.1:5002, which is no other replica of our cluster file: give all replicas the same"
+        )
+        await self.log.said("127.0.0.1:5001: it ended the connection before it said hello")
+
 
 class InsiderTests(NetworkTestCase):
     """Somebody with a replica's keys who sends what no replica sends."""
@@ -312,6 +321,15 @@ class GuardTests(SynchronousTestCase):
         self.clock.advance(guard.QUIET)
         self.complaints.say("192.0.2.1", "c")
         self.assertEqual(len(self.said.lines), 3)
+
+    def test_the_same_line_is_rarer(self) -> None:
+        """What goes on for long is said ever more rarely, up to once an hour; another reason is not held back by it."""
+        for _ in range(24 * 3600 * 4):
+            self.complaints.say("192.0.2.1", "a")
+            self.clock.advance(0.25)
+        self.assertIn(len(self.said.lines), range(24, 36))
+        self.complaints.say("192.0.2.1", "b")
+        self.assertIn("b; connection ended", self.said.lines[-1])
 
     def test_many_addresses(self) -> None:
         """However many addresses there are, the lines are bounded."""

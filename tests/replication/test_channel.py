@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chattwist.errors import StartError
-from chattwist.replication import sending, wire
+from chattwist.replication import outbound, sending, wire
 from chattwist.replication.sending import Sending
 from tests.replication.network import NetworkTestCase, cluster_of
 
@@ -68,6 +68,15 @@ class ConnectionTests(NetworkTestCase):
         await heard.saw("refused", 1, times=2)
         self.assertFalse(a.send(1, b"x"))
         self.assertEqual(self.log.lines, [])
+
+    async def test_nobody_there_for_long(self) -> None:
+        """After some seconds that is said, once, with the port."""
+        self.patch(outbound, "TOLD_AFTER", 0.1)
+        _, heard = self.start(0)
+        await self.log.said("127.0.0.1:5002 cannot be reached: nothing listens at its channel port")
+        told = len(heard.events)
+        await heard.saw("refused", 1, times=told + 3)
+        self.assertEqual(len(self.log.lines), 1)
 
     async def test_later_there(self) -> None:
         """A replica that starts later is connected to without being asked for."""

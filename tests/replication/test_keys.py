@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -125,12 +126,21 @@ class MakeTests(KeysTestCase):
 
     def test_names_in_any_script(self) -> None:
         """A host may be a name with any characters, or an IPv6 address: its file and certificate can be made."""
-        for host in ("::1", "münchen.example", "A" * 200):
+        for host in ("::1", "münchen.example", ".".join(["A" * 63] * 3)):
             address = Address(host, 5001)
             os.makedirs(self.directory, exist_ok=True)
             keys.save_authority(self.directory, authority := keys.Authority.new())
             keys.write(self.directory, keys.file_name(address), authority.issue(address))
             self.assertEqual(keys.named(keys.load(self.directory, address).certificate), keys.replica_name(address))
+
+    def test_what_else_is_there(self) -> None:
+        """A directory, a link that leads nowhere, and a file that another start has just renamed do not stop a start."""
+        os.makedirs(self.path("notes"), mode=0o755)
+        os.symlink("nowhere", self.path("link"))
+        keys.make_or_load(self.directory, DEFAULT, FIRST)
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("notes")).st_mode), 0o755)
+        with patch("os.chmod", side_effect=FileNotFoundError):
+            keys.make_or_load(self.directory, DEFAULT, FIRST)
 
 
 class RefusalTests(KeysTestCase):
