@@ -26,6 +26,6 @@ def load(disk: IDisk) -> bytes:
     with readable(disk, NAME), disk.reader(NAME) as file:
         line = file.read()
     if codec.verify(line, 0) is None:
-        raise StoreError(f"{disk.path}/{NAME} is damaged. Restore it from a backup; or, if another replica runs, "
-                         "take it away, and this one gets everything from there")  # fmt: skip
+        raise StoreError(f"{disk.path}/{NAME} is damaged. Restore it from a backup; or take it away, if another "
+                         "replica runs, which gives this one everything, or if this is the only one")  # fmt: skip
     return line[: -codec.SEAL] + b"}"
