@@ -52,7 +52,6 @@ class Deciding:
 
     def decide(self, waiting: list[Waiting], now: int) -> Batch:
         """Decide all of these that can share a commit; ``now`` in microseconds since 1970."""
-        self._chat.forget_keys(now)
         batch = Batch()
         marks: list[Waiting] = []
         claimed: set[Claim] = set()

@@ -8,6 +8,7 @@ copies of each other only while the key is remembered, a day.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 
 from msgspec.structs import force_setattr
 
@@ -18,6 +19,7 @@ from chattwist.model import Place, place, rank
 from chattwist.names import fold
 
 KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
+FORGOTTEN_AT_ONCE = 5000  # retry keys
 
 
 def position(messages: list[model.Sent], where: Place) -> int:
@@ -198,12 +200,13 @@ class Chat:
         return next((known for known in reversed(self._keys.get((owner, key), ())) if is_remembered(known, now)), None)
 
     def forget_keys(self, now: int) -> None:
-        """Drop retry keys older than a day; ``now`` in microseconds since 1970."""
-        while self._keys:
-            oldest = next(iter(self._keys))
-            if any(is_remembered(known, now) for known in self._keys[oldest]):
-                return
-            del self._keys[oldest]
+        """Drop retry keys older than a day, a few thousand at most; ``now`` in microseconds since 1970.
+
+        In one pass: to find the first that is left in a dict, all that were taken out before it are passed over.
+        """
+        oldest = islice(self._keys, FORGOTTEN_AT_ONCE)
+        for one in list(takewhile(lambda one: not any(is_remembered(known, now) for known in self._keys[one]), oldest)):
+            del self._keys[one]
 
     # -- asking
 

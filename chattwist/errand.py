@@ -45,9 +45,10 @@ class Errand:
     """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
 
     ``tell`` gets its result, by way of ``ended``. ``tag`` says who gave it to this replica, and ``until`` when it has
-    waited for a primary for long enough; where there has been none for as long, only one that is ``patient`` waits. While
-    another replica has it, ``at`` is that one's rank, ``answer_by`` until when, ``epoch`` that view's (NEVER for a relay),
-    and ``operation`` the id of the operation that does it, once it is seen.
+    waited for a primary for long enough; where there has been none for as long, only one that is ``patient`` waits.
+    ``sent`` counts the other replicas that had it and may have begun it. While one has it, ``at`` is that one's rank,
+    ``answer_by`` until when, ``epoch`` that view's (NEVER for a relay), and ``operation`` the id of the operation that
+    does it, once it is seen.
     """
 
     what: AnyRequest | Enter
@@ -58,6 +59,7 @@ class Errand:
     tag: Tag
     until: float
     patient: bool = False
+    sent: int = 0
     at: int = -1
     answer_by: float = 0.0
     epoch: Epoch = NEVER
@@ -66,6 +68,10 @@ class Errand:
     def done(self, result: object) -> None:
         """It ended: with a Committed or Login, or errors.ChatError, or errors.NotBegun if another replica gave it."""
         self.ended(self, result)
+
+    def over(self) -> errors.ChatError:
+        """Its session is over: so nothing was done, unless by a replica that had it before."""
+        return errors.OutcomeUnknown(UNKNOWN) if self.sent else errors.LoginFirst(OVER)
 
     @property
     def account(self) -> str:

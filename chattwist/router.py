@@ -7,7 +7,7 @@ import msgspec
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.errand import NONE, OVER, UNKNOWN, Errand, Outside
+from chattwist.errand import NONE, UNKNOWN, Errand, Outside
 from chattwist.grants import Grants
 from chattwist.protocol.backend import Committed, Done
 from chattwist.replication import messages
@@ -112,7 +112,7 @@ class Router:
         if errand.tag != HERE:
             errand.done(errors.NotBegun())
         elif errand.account and not self._outside.is_here(errand.account, errand.session):
-            errand.done(errors.LoginFirst(OVER))
+            errand.done(errand.over())
         else:
             self._route(errand)
 
@@ -156,7 +156,7 @@ class Router:
         if isinstance(what, Enter):
             self._admit(what, errand)
         elif not self._may_act(errand):
-            errand.done(errors.LoginFirst(OVER))
+            errand.done(errand.over())
         else:
             self._commits.submit(what, errand.done, errand.session, errand.home, errand.tag)
 
@@ -206,7 +206,7 @@ class Router:
 
     def _forward(self, errand: Errand, rank: int, epoch: Epoch) -> None:
         self._number += 1
-        errand.at, errand.epoch = rank, epoch
+        errand.at, errand.epoch, errand.sent = rank, epoch, errand.sent + 1
         errand.answer_by = self._seconds() + LONGEST_ANSWER * self._timings.patience
         self._sent[self._number] = errand
         what = errand.what
@@ -244,8 +244,8 @@ class Router:
         self._begin(what, session, self._answer_to(rank, message.number), message.rank, (rank, message.number))
 
     def _again(self, rank: int, message: messages.Again) -> None:
-        errand = self._sent.pop(message.number, None)
-        if errand is not None:
+        if (errand := self._sent.pop(message.number, None)) is not None:
+            errand.sent -= 1
             self._held.append(errand)
 
     def _refused(self, rank: int, message: messages.Failure) -> None:
@@ -276,8 +276,9 @@ class Router:
         errand = self._sent.pop(number, None)
         if errand is None:
             return
-        errand.done(result)
-        if isinstance(result, errors.LoginFirst) and isinstance(errand.what, OwnAccount) and errand.tag == HERE:
+        over = isinstance(result, errors.LoginFirst)
+        errand.done(errors.OutcomeUnknown(UNKNOWN) if over and errand.sent > 1 else result)
+        if over and isinstance(errand.what, OwnAccount) and errand.tag == HERE:
             self._outside.over(errand.what.account, errand.session)
 
     # -- the role changes, and time passes

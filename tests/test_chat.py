@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
-from chattwist.chat import KEY_LIFETIME, Chat, newest
+from chattwist.chat import FORGOTTEN_AT_ONCE, KEY_LIFETIME, Chat, newest
 from chattwist.model import place
 
 ACCOUNTS = ["a-1", "a-2", "b-1"]
@@ -188,6 +188,17 @@ class ChatTests(SynchronousTestCase):
         self.assertIsNone(chat.done_before("a-1", "key", 1001 + KEY_LIFETIME))
         chat.forget_keys(1001 + KEY_LIFETIME)
         self.assertEqual(chat._keys, {})
+
+    def test_many_keys_are_forgotten(self) -> None:
+        """Some at a time, so that a replica that was away for long is not busy with that when it has to lead."""
+        chat = two_accounts()
+        for n in range(2 * FORGOTTEN_AT_ONCE + 9):
+            chat.apply(model.Sent(f"m-{n}", 1000 + n, "a-1", "b-1", "hi", f"key{n}"))
+        left = []
+        for _ in range(3):
+            chat.forget_keys(1_000_000 + KEY_LIFETIME)
+            left.append(len(chat._keys))
+        self.assertEqual(left, [FORGOTTEN_AT_ONCE + 9, 9, 0])
 
     def test_the_last_view_counts(self) -> None:
         """Of two messages under one key, and of two passwords, the one of the later view stays, whatever the clocks say.

@@ -287,6 +287,34 @@ class FollowerTests(RouterTests):
         self.assertEqual([one.request for _, one in self.sent() if isinstance(one, Forward)],
                          [MarkRead(account="a-1", messages=("m-1",))])  # fmt: skip
 
+    def test_the_session_ended_while_it_was_done(self) -> None:
+        """What another replica had may be recorded: it is not said that nothing was done, whoever finds the session over."""
+        for lost in range(4):
+            self.setUp()
+            self.submit(KEYED)
+            if lost == 0:  # the connection, and the session ended here
+                self.outside.here = False
+                self.router.connected(0)
+            elif lost == 1:  # the primary, likewise
+                self.outside.here = False
+                self.follow(OTHER)
+            elif lost == 2:  # the primary, and the next one does not know the session
+                self.follow(OTHER)
+                self.router.deliver(2, Failure(FIRST + 2, 530, "this login is over"))
+                self.assertEqual(self.outside.ended, ["s1"])
+            else:  # the next one is this replica
+                self.grants.may = False
+                self.lead((4, RANK))
+            self.assertEqual(self.codes(), [454], lost)
+
+    def test_given_back_and_over(self) -> None:
+        """What the primary gave back was not begun."""
+        self.submit(KEYED)
+        self.router.deliver(0, Again(FIRST + 1))
+        self.outside.here = False
+        self.follow(OTHER)
+        self.assertEqual(self.codes(), [530])
+
     def test_again(self) -> None:
         """What the primary did not begin, since it is stopping, is kept and given to the next one."""
         self.submit()

@@ -52,7 +52,8 @@ class Obsolete:
         """Second pass: the operation without what is useless."""
         if isinstance(operation, model.Sent):
             return msgspec.structs.replace(operation, text="") if self._is_gone(operation) else operation
-        if operation.key and operation.at < self.keys_before:
+        # by a registration's key its copies are known, of which only one is to be an account
+        if operation.key and operation.at < self.keys_before and not isinstance(operation, model.Registered):
             operation = msgspec.structs.replace(operation, key="")
         if isinstance(operation, model.Registered | model.PasswordChanged) and self._is_replaced(operation):
             return msgspec.structs.replace(operation, password="")

@@ -87,6 +87,19 @@ class StripTests(SynchronousTestCase):
             compacted([model.Registered(ANN, 1, "ann", "h1"), gone]), [model.Registered(ANN, 1, "ann", ""), gone]
         )
 
+    def test_copies_of_an_account_stay_known(self) -> None:
+        """Of one registration that was recorded twice, one is the account, also for who loads a later snapshot."""
+        operations: list[AnyOperation] = [
+            model.Registered("a-1", 1, "bob", "hash", "key", 1),  # its primary was lost
+            model.Registered("b-1", 2, "bob", "hash", "key", 2),
+            model.Confirmed("b-2", 3, "b-1"),
+            model.PasswordChanged("b-3", 4, "b-1", "new", "", 2),
+        ]
+        chat = Chat()
+        for operation in compacted(operations, 3 * DAY):
+            chat.apply(operation)
+        self.assertEqual(list(chat.names.claimants("bob")), ["b-1"])
+
     def test_retry_keys_of_yesterday_go(self) -> None:
         """A retry key is kept for a day, and one of a message for ever, since it tells a second copy of the message."""
         old, new = model.Read("a-4", 5, BOB, (), "key"), model.Read("a-5", DAY, BOB, (), "key")
