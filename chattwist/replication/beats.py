@@ -48,7 +48,7 @@ class Beats:
         serving = own.serving and own.view is not None
         return Heartbeat(
             own.state.view, own.current, -1 if primary is None else primary, hears, fit, own.promised, 0, 0.0,
-            own.state.damaged, serving,
+            own.state.damaged, serving, bool(own.unsettled),
         )  # fmt: skip
 
     def _with_clock(self, beat: Heartbeat) -> Heartbeat:

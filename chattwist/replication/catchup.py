@@ -31,15 +31,13 @@ class Catchup:
     def took(self, rank: int, message: Pulled) -> None:
         """A batch came: once it is durable, ask for the next."""
         peer = self._contact.peers[rank]
-        fresh = [operation.id for operation in message.operations if self._own.log.get(operation.id) is None]
 
         def stored(durable: bool) -> None:
             peer.pulling = NEVER
-            self._own.unsettled.update(fresh)
             peer.pulled = durable and not message.more
             if peer.pulled:
                 peer.complete = self._own.now
             if durable and message.more:
                 self.pull(rank)
 
-        self._own.store(message.operations, stored)
+        self._own.store(message.operations, stored, unsettled=True)

@@ -21,6 +21,7 @@ from chattwist.replication.own import Own
 from chattwist.replication.rounds import Rounds
 
 FAR_AHEAD = 60_000_000  # microseconds that clocks may differ by
+SPREADS = 3  # times ``timings.silence``: how long what members caught up with may take to get to all of them
 TICKS = 5  # in each heartbeat: how often the core wants steps.Tick
 
 
@@ -49,6 +50,7 @@ class Core:
         self._leaderless = now  # since when nobody serves
         self._stand_again = now  # not before: a change has just come to nothing
         self._asked_to_lead = now
+        self._settled = now  # when all members last had the same, but for what is being committed
         self._renew = False  # the view, so that all members have what one of them caught up with
         self._events = self._table_of_events()
         self._messages = self._table_of_messages()
@@ -227,6 +229,8 @@ class Core:
         self._catch_up()
         if self.own.leads and not self.own.fit(self._timings.silence):
             self._step_down()
+        if self.changes.change is not None or not self.own.leads:
+            self._settled = self.own.now
         if self.changes.change is not None:
             return
         if self.own.leads:
@@ -276,12 +280,20 @@ class Core:
             self.contact.peers[rank].slow = True
             self.own.effects.append(steps.Abort(rank))
         wanted = {peer.rank for peer in self.contact.two_way() if self._is_wanted(peer, view)}
-        if self._renew or wanted != set(view.members) - {self.own.rank}:
+        if self._renew or self._is_overdue(view) or wanted != set(view.members) - {self.own.rank}:
             self._renew = False
             if self.own.fit(self._timings.silence):
                 self.changes.stand(wanted)
         else:
             self._hand_over(view)
+
+    def _is_overdue(self, view: View) -> bool:
+        """Whether a member has long had something of a replica that did not come into the view with it (R2)."""
+        beats = [self.contact.peers[rank].beat for rank in view.members if rank != self.own.rank]
+        theirs = any(beat is not None and beat.unsettled and beat.view == view for beat in beats)
+        if not theirs and not self.own.unsettled:
+            self._settled = self.own.now
+        return self.own.now - self._settled > SPREADS * self._timings.silence
 
     def _is_wanted(self, peer: Peer, view: View) -> bool:
         """Whether it should be in the view: a member as long as it does its part, another once it has caught up."""

@@ -41,7 +41,10 @@ class Entry:
 
     def _promised(self, rank: int, epoch: Epoch, durable: bool) -> None:
         own = self._own
-        if durable and own.promised == epoch:
+        if not durable:
+            own.send(rank, Unfit(epoch))  # or else the candidate would wait for it
+        elif own.promised == epoch:
+            own.unsettled.clear()  # whoever makes a view with this replica gets all of this vector to its members
             own.send(
                 rank,
                 Promise(
@@ -63,6 +66,7 @@ class Entry:
             return
 
         def stored(durable: bool) -> None:
+            self._own.settle(message.operations)
             if not durable or not all(self._own.log.get(operation.id) for operation in message.operations):
                 self._lacking = message.epoch
 
@@ -86,8 +90,6 @@ class Entry:
             if not durable or own.promised != view.epoch or self._lacking == view.epoch:
                 return
             own.installed, own.current, own.serving = view, True, False
-            if view.primary != own.rank:
-                own.unsettled.clear()  # all members have it
             self._contact.note_members(view.members)
             own.effects.append(Entered(view, install.logins, install.over))
             then()

@@ -60,7 +60,8 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
     ``view`` is the last view, as on disk; ``current``: this replica has been in it ever since. ``primary``: whom it
     hears serving, itself included, or -1. ``hears``: whom it hears, each with the ``sent`` that it heard last from it.
     ``fit``: it can write to its disk. ``wall``: its clock, microseconds; ``sent``: its monotonic clock, seconds.
-    ``serving``: it takes part in that view now, also where others went on without it meanwhile.
+    ``serving``: it takes part in that view now, also where others went on without it meanwhile. ``unsettled``: it
+    caught up with something since the view began, which the other members may lack.
     """
 
     view: View | None
@@ -73,6 +74,7 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
     sent: float
     damaged: bool = False
     serving: bool = False
+    unsettled: bool = False
 
 
 class Prepare(Message, frozen=True, tag="prepare"):

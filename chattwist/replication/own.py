@@ -23,6 +23,7 @@ class Write:
     tags: Tags
     then: Then
     fresh: Sequence[model.AnyOperation] = ()
+    unsettled: bool = False
 
 
 class Own:
@@ -93,9 +94,16 @@ class Own:
 
     # -- the disk: one write at a time, so that each is judged by what is durable (R3)
 
-    def store(self, operations: Sequence[model.AnyOperation], then: Then, tags: Tags = ()) -> None:
-        """Make durable and apply those operations that are new and follow on what is here."""
-        self._write(Write(operations, tags, then))
+    def store(
+        self, operations: Sequence[model.AnyOperation], then: Then, tags: Tags = (), *, unsettled: bool = False
+    ) -> None:
+        """Make durable and apply those operations that are new and follow on what is here; ``unsettled``: see there."""
+        self._write(Write(operations, tags, then, unsettled=unsettled))
+
+    def settle(self, operations: Sequence[model.AnyOperation]) -> None:
+        """All members have these, or will."""
+        if self.unsettled:
+            self.unsettled.difference_update(operation.id for operation in operations)
 
     def save(self, state: State, then: Then) -> None:
         """Replace the durable state; what is older than its promise is refused from now on."""
@@ -146,4 +154,6 @@ class Own:
         self._full_for = self.full_until = 0.0
         for operation in write.fresh:
             self.log.add(operation)
+        if write.unsettled:
+            self.unsettled.update(operation.id for operation in write.fresh)
         self.effects.append(Apply(write.fresh, write.tags if len(write.fresh) == len(write.what) else ()))

@@ -113,6 +113,7 @@ class Rounds:
             whole = durable and all(self._own.log.get(operation.id) for operation in message.operations)
             if whole:
                 self._held = message.epoch, message.number
+                self._own.settle(message.operations)
             answer = Ack(message.epoch, message.number) if whole else Unfit(message.epoch)
             self._own.send(rank, answer)
 

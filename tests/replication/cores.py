@@ -45,7 +45,8 @@ class TranscriptTests(SynchronousTestCase):
 class Node:
     """One replica: what is on its disk, and its core while it runs.
 
-    ``full``: its disk has no room for operations; ``stuck``: it does nothing. ``applied``: ids of operations, since its start.
+    ``full``: its disk has no room for operations, ``brimful``: for nothing; ``stuck``: it does nothing. ``applied``: ids of
+    operations, since its start.
     """
 
     def __init__(self, rank: int) -> None:
@@ -53,7 +54,7 @@ class Node:
         self.core: Core | None = None
         self.operations: list[model.AnyOperation] = []
         self.state = State()
-        self.full = self.stuck = self.paused = False
+        self.full = self.brimful = self.stuck = self.paused = False
         self.writes: deque[steps.Store | steps.Save] = deque()
         self.applied: list[str] = []
         self.role = steps.Role("", None)
@@ -78,7 +79,7 @@ class Node:
     def write(self) -> steps.Written:
         """The disk does the oldest of what it was asked for."""
         write = self.writes.popleft()
-        if self.full and isinstance(write, steps.Store):
+        if self.brimful or (self.full and isinstance(write, steps.Store)):
             return steps.Written(full=True)
         if isinstance(write, steps.Store):
             self.operations += write.operations

@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.replication import log, messages
+from chattwist.replication.core import SPREADS
 from chattwist.replication.messages import AnyMessage, Pull, Pulled
 from tests.replication.cores import Cores, sent
 
@@ -68,6 +69,38 @@ class CatchupTests(SynchronousTestCase):
         self.cores.pass_time(1)
         self.assertEqual(self.cores.nodes[1].running.own.log.vector, {"a": 3})
         self.assertEqual((self.cores.nodes[1].held, self.cores.roles()), ({"a-1", "a-2", "a-3"}, "PF"))
+
+    def test_of_one_that_is_gone_again(self) -> None:
+        """What a follower has of a replica outside, which the primary does not reach, gets to all without that one (R2)."""
+        cores = Cores()
+        cores.serving(0, 1, 2)
+        cores.part(2, 0, 1)
+        cores.pass_time(9)
+        cores.commit(2, "c-1")
+        cores.heal()
+        cores.part(2, 0)
+        cores.pass_time(1)
+        cores.kill(2)
+        cores.run()
+        self.assertEqual([node.held for node in cores.nodes], [set(), {"c-1"}, {"c-1"}])
+        cores.pass_time(SPREADS * cores.timings.silence)
+        self.assertEqual((cores.nodes[0].held, cores.roles()), ({"c-1"}, "PFx"))
+        cores.transcript()
+        cores.pass_time(30)
+        self.assertEqual(cores.transcript(), [])
+
+    def test_what_comes_late_from_the_primary(self) -> None:
+        """An answer to what was asked before the view began, with a commit of the view in it, brings no other view."""
+        cores = Cores()
+        cores.serving(0, 1, 2)
+        cores.commit(0, "a-1")
+        cores.hear(0, 1, Pulled([sent("a-1")], False))
+        cores.transcript()
+        cores.hear(0, 1, Pulled([sent("a-2")], False))
+        cores.commit(0, "a-2")
+        cores.transcript()
+        cores.pass_time(30)
+        self.assertEqual(cores.transcript(), [])
 
     def test_repeated_before_all_have_it(self) -> None:
         """What this replica caught up with counts as settled, for a retry key, only when a view has given it to all (R6)."""

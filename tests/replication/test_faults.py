@@ -134,6 +134,15 @@ class DiskTests(TranscriptTests):
         self.assertEqual(self.cores.roles(), "PFF")
         self.assertEqual([node.held for node in self.cores.nodes], [{"a-1"}] * 3)
 
+    def test_no_room_for_a_promise(self) -> None:
+        """It says so at once, so that the change of view does without it and waits for nothing."""
+        self.cores.nodes[2].brimful = True
+        self.cores.kill(0)
+        self.cores.run()
+        self.assertIn("2 → 1 Unfit 2.1", self.cores.transcript())
+        self.cores.pass_time(0.2)
+        self.assertEqual(self.cores.roles(), "xP-")
+
     def test_a_full_disk_alone_has_all(self) -> None:
         """One whose disk is full may alone hold what was acknowledged: the others get it from there, and lead."""
         for rank in 1, 2:

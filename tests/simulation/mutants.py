@@ -29,6 +29,7 @@ MUTANTS: dict[str, Mutant] = {
     "R1 no fsync": data.no_fsync,
     "R1 acknowledged at once": data.acknowledged_at_once,
     "R2 nothing collected": data.nothing_collected,
+    "R2 nothing passed on": data.nothing_passed_on,
     "R3 vector ahead of the disk": data.vector_ahead,
     "R4 one origin a replica": data.one_origin_a_replica,
     "R5 ids of the primary": data.ids_of_the_primary,

@@ -53,7 +53,7 @@ def _is_served(world: "World", rank: int, begun: float) -> bool:
 
 def served_since(world: "World", machine: "Machine") -> float:
     """Since when a replica should serve, for nothing more went wrong, and it reaches a primary that serves."""
-    if not is_whole(machine) or not _is_steady(world):
+    if not is_whole(machine) or not is_steady(world):
         return world.timeline.now
     leading = [since for rank, (_, since) in world.truth.leading.items() if rank in world.reached(machine.rank)]
     return max(world.changed, world.started, min(leading, default=world.timeline.now))
@@ -64,7 +64,7 @@ def is_whole(machine: "Machine") -> bool:
     return machine.runs and machine.slowness == 1.0 and machine.room is None
 
 
-def _is_steady(world: "World") -> bool:
+def is_steady(world: "World") -> bool:
     """Whether nothing is slow: that comes and goes by itself."""
     return world.network.slow == 1.0 and not any(1.0 < one.slowness < STUCK for one in world.machines)
 
@@ -90,7 +90,7 @@ def _was_handed_over(world: "World", served: "Served", before: "Served") -> bool
         and {served.view.primary, primary} <= {*served.view.members} & {*before.view.members}
         and served.begun - world.truth.led_until.get(primary, 0.0) < silence / 2
         and served.begun - world.changed > 3 * silence
-        and _is_steady(world)
+        and is_steady(world)
         and all(map(is_whole, world.machines))
     )
 

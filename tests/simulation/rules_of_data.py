@@ -54,6 +54,13 @@ def nothing_collected() -> Iterator[None]:
 
 
 @contextmanager
+def nothing_passed_on() -> Iterator[None]:
+    """R2: what a member caught up with goes no further until somebody comes or goes."""
+    with patch.object(Core, "_is_overdue", lambda self, view: False):
+        yield
+
+
+@contextmanager
 def vector_ahead() -> Iterator[None]:
     """R3: the version vector moves before the data is durable."""
     new_of = Log.new_of

@@ -72,6 +72,18 @@ def alone_and_full(random: Random, size: int) -> list[Fault]:
     ]
 
 
+def seen_in_passing(random: Random, size: int) -> list[Fault]:
+    """One that went on alone comes back to a follower only, and goes away before the primary takes it in (R2)."""
+    who, whom = random.sample([0, 0, *range(1, size)], 2)
+    cut = 2 + random.random()
+    back = cut + 3.5 + random.random()
+    return [
+        _fault(random, cut, "isolate", who, back - cut),
+        _fault(random, cut, "pair", who, 20.0, whom),
+        _fault(random, back + random.random(), "kill", who, 20.0),
+    ]
+
+
 def bad_disk(random: Random, size: int) -> list[Fault]:
     """A write or flush fails, and soon after the power: what the kernel said that it had, but did not flush, is gone (R9)."""
     who = random.choice([0, 0, *range(size)])

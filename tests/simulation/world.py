@@ -21,6 +21,7 @@ from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.promises import check_all, check_answer, is_busy
 from tests.simulation.schedule import LASTS, draw
+from tests.simulation.spreading import Spreading
 from tests.simulation.timeline import Timeline
 from tests.simulation.truth import Truth, Violation
 from tests.simulation.user import User
@@ -71,6 +72,7 @@ class World:
         self.settled_after = 0.0
         self._lately = deque([0], maxlen=int(UNREST / LOOK))  # the highest number of a view at each look
         self._together: dict[tuple[int, int], float] = {}
+        self._spreading = Spreading(self)
         self.users = list(self._people(Random(f"{seed}-people")))
         for machine in self.machines:
             machine.network = self.network
@@ -179,6 +181,7 @@ class World:
         both = {(a, b) for a in leaders for b in leaders if a < b and self._could_follow(a, b)}
         self._look_for_unrest()
         progress.look(self)
+        self._spreading.look()
         self._together = {pair: self._together.get(pair, now) for pair in both}
         for pair, since in self._together.items():
             if now - since > TOGETHER:
@@ -207,12 +210,12 @@ class World:
         through = [one.rank for one in self.machines if one.runs and one.view and one.view.primary == lower]
         return any(near(rank, other) and (rank == lower or near(lower, rank)) for rank in through if rank != other)
 
-    def reached(self, rank: int) -> set[int]:
-        """The replicas that it reaches both ways, perhaps through others."""
+    def reached(self, rank: int, through: Sequence[Machine] | None = None) -> set[int]:
+        """The replicas that it reaches both ways, perhaps through others; of all, or of these."""
         reached, fresh = {rank}, [rank]
         while fresh:
             one = fresh.pop()
-            for machine in self.machines:
+            for machine in self.machines if through is None else through:
                 other = machine.rank
                 if other not in reached and machine.runs and self.network.is_near(one, other):
                     reached.add(other)
