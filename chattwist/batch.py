@@ -80,7 +80,9 @@ class Deciding:
             if operation is None:
                 operation = request.decide(self._chat, stamp)
                 if operation.key or isinstance(operation, model.PasswordChanged):
-                    force_setattr(operation, "view", self._stamps.view)  # nobody has seen it yet
+                    assert isinstance(operation, model.Keyed)
+                    view = max(operation.view, self._stamps.view)
+                    force_setattr(operation, "view", view)  # nobody has seen it yet
                 batch.operations.append(operation)
                 batch.tags.append(one.tag)
             elif not self._is_settled(operation.id):

@@ -124,9 +124,11 @@ class ChangePassword(OwnAccount, frozen=True, tag="password"):
         return [*super().claims(), ("account", self.account)]
 
     def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
-        if self.living(chat).password != self.old:
+        account = self.living(chat)
+        if account.password != self.old:
             raise errors.WrongPassword("the password was changed meanwhile; try again with the new one")
-        return model.PasswordChanged(*stamp(), self.account, self.new, self.key)
+        view, _, _ = account.password_set  # a later one than this primary's, if another set it that was cut off
+        return model.PasswordChanged(*stamp(), self.account, self.new, self.key, view)
 
 
 class Unregister(OwnAccount, frozen=True, tag="unregister"):

@@ -11,7 +11,7 @@ from chattwist.chat import Chat
 from chattwist.commits import MOST_OPERATIONS, MOST_TURNS, Commits
 from chattwist.protocol.backend import Committed
 from chattwist.protocol.client import Client
-from chattwist.requests import HERE, AnyRequest, Delete, Register, Send
+from chattwist.requests import HERE, AnyRequest, ChangePassword, Delete, Register, Send
 from tests.wire import World
 
 NOON = 1795348800_000_000  # 2026-11-22T12:00:00Z, microseconds since 1970
@@ -212,6 +212,15 @@ class CommitsTests(SynchronousTestCase):
         self.turn()
         self.journal.end()
         self.assertEqual(self.answers[1].operation.id, "z-1")
+
+    def test_a_password_of_a_later_view(self) -> None:
+        """One that is known is replaced, also if a replica that was cut off set it in a view with a higher number (R6)."""
+        self.stamps.view = 5
+        self.chat.apply(model.PasswordChanged("b-1", NOON - 5, "a-1", "theirs", view=9))
+        self.submit(ChangePassword(account="a-1", old="theirs", new="mine"))
+        self.turn()
+        self.journal.end()
+        self.assertEqual((self.kinds(), self.chat.accounts["a-1"].password), ([Committed], "mine"))
 
     def test_barrier(self) -> None:
         """A barrier is passed after all that was submitted before is settled, what had to wait for the next commit included."""
