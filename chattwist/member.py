@@ -12,6 +12,7 @@ from chattwist import errors, model, remembered
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS, Core
 from chattwist.replication.messages import AnyMessage, Login, View, decode, encode
+from chattwist.replication.wire import WireError
 from chattwist.requests import Tag
 
 Done = Callable[[BaseException | None], None]
@@ -144,9 +145,8 @@ class Member:
         try:
             decoded = decode(message)
         except ValueError as error:
-            self.log.error("a message of replica {rank} was not understood: {error}", rank=rank, error=str(error))
-        else:
-            self._feed(steps.Received(rank, decoded))
+            raise WireError(str(error)) from None
+        self._feed(steps.Received(rank, decoded))
 
     def commit(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag], done: Committed) -> None:
         """See commits.Journal."""

@@ -11,6 +11,7 @@ from chattwist.member import Done, Member
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS
 from chattwist.replication.messages import AnyMessage, Leave, Login, Pull, State, View, decode, encode
+from chattwist.replication.wire import WireError
 from tests.replication.cores import sent
 
 VIEW = View((3, 0), (0, 1))
@@ -191,9 +192,10 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_not_a_message(self) -> None:
-        """What is no message of this program is logged and dropped; the next one counts."""
-        self.member.received(1, b'["surprise",1]')
-        self.member.received(1, b"\xff")
+        """What is no message of this program is told to the channel; the next one counts."""
+        for data in (b'["surprise",1]', b"\xff"):
+            with self.assertRaises(WireError):
+                self.member.received(1, data)
         self.member.received(1, encode(PULL))
         self.assertEqual(self.core.events, [steps.Received(1, PULL)])
 

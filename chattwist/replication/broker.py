@@ -1,7 +1,7 @@
 """Perspective Broker, cut down to what the channel says: one object, two methods, bytes.
 
-A call is ``hello(digest)``, answered by the digest of the other's cluster file, or ``take(chunk)``, answered by None once
-the chunk was taken, if it asks for that. There are no other objects, types or errors: a peer that sends any is not one of ours.
+A call is ``hello(greeting)``, answered by the other's, or ``take(chunk)``, answered by None once the chunk was taken, if it
+asks for that. There are no other objects, types or errors: a peer that sends any is not one of ours.
 
 Note [Why take is written and read by hand]: a take that asks for no answer is always the same bytes around its chunk.
 Made and understood by Twisted's Banana and Jelly it costs a third of all the processor's time of a commit.

@@ -21,7 +21,7 @@ from chattwist.replication.keys import Keys, replica_name
 from chattwist.replication.listener import Heard, Listener
 from chattwist.replication.outbound import Outbound, Reactor, Side
 from chattwist.replication.tls import MutualTLS, TLSFactory
-from chattwist.replication.wire import digest
+from chattwist.replication.wire import greeting
 
 __all__ = ["Channel", "Listener"]
 
@@ -38,7 +38,7 @@ class Channel:
         own = ranks.pop(replica_name(address))
         self._ranks = ranks
         self._heard = Heard(listener)
-        self._side = Side(reactor, MutualTLS(keys), digest(cluster), self._heard, Complaints(reactor))
+        self._side = Side(reactor, MutualTLS(keys), greeting(cluster), self._heard, Complaints(reactor))
         self._outbound = {rank: Outbound(self._side, ranked[rank], rank) for rank in ranks.values() if rank != own}
         self._inbound: dict[int, Inbound] = {}
         self._waiting = Waiting()
@@ -92,7 +92,7 @@ class Channel:
         if rank is None:
             raise Refused(f"it is {name}, which is no other replica of our cluster file: give all replicas the same")
         deliver: Callable[[bytes], None] = partial(self._heard.received, rank)
-        return Inbound(guard, self._side.digest, partial(self._greeted, rank), deliver).protocol()
+        return Inbound(guard, self._side.greeting, partial(self._greeted, rank), deliver).protocol()
 
     def _greeted(self, rank: int, inbound: Inbound) -> None:
         """The newest connection of a replica counts: it would not have opened one if the older were of use to it."""

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
+from chattwist.replication.wire import WireError
+
 
 class Listener(Protocol):
     """Told of the other replicas, each by its rank. Calls come from the reactor, never from inside a call to the channel."""
@@ -19,7 +21,7 @@ class Listener(Protocol):
         """A connection attempt was refused at once (ECONNREFUSED): no process is there."""
 
     def received(self, rank: int, message: bytes) -> None:
-        """A whole message arrived, in the order of sending."""
+        """A whole message arrived, in the order of sending; WireError if it is none: its connection ends."""
 
 
 class Heard:
@@ -47,5 +49,7 @@ class Heard:
         if not self.deaf:
             try:
                 call(rank, *message)
+            except WireError:
+                raise
             except Exception:
                 self.log.failure("news of the channel to replica {rank} could not be taken", rank=rank)

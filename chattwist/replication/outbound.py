@@ -24,7 +24,7 @@ from chattwist.replication.keys import replica_name
 from chattwist.replication.listener import Heard
 from chattwist.replication.sending import Sending
 from chattwist.replication.tls import MutualTLS, TLSFactory
-from chattwist.replication.wire import DIFFERENT
+from chattwist.replication.wire import objection
 
 RETRY = 0.25  # seconds from one attempt to the next, at most
 SOON = 0.005  # seconds to the second attempt; the delay doubles from there
@@ -42,7 +42,7 @@ class Side:
 
     reactor: Reactor
     tls: MutualTLS
-    digest: bytes
+    greeting: bytes
     heard: Heard
     complaints: Complaints
 
@@ -154,13 +154,13 @@ class Outbound:
         return protocol
 
     def _say_hello(self, root: pb.RemoteReference, guard: Guard) -> None:
-        answer = maybeDeferred(root.callRemote, "hello", self._side.digest)
+        answer = maybeDeferred(root.callRemote, "hello", self._side.greeting)
         # An error is the loss of the connection, of which the guard tells.
         answer.addCallbacks(self._greeted, lambda _: None, callbackArgs=(root, guard))
 
-    def _greeted(self, digest: bytes | None, root: pb.RemoteReference, guard: Guard) -> None:
-        if digest != self._side.digest:
-            return guard.refuse(DIFFERENT)
+    def _greeted(self, greeting: bytes | None, root: pb.RemoteReference, guard: Guard) -> None:
+        if why := objection(self._side.greeting, greeting or b""):
+            return guard.refuse(why)
         if guard.ended or self._stopped is not None:
             return guard.abort()
         guard.greeted()

@@ -66,10 +66,22 @@ class Assembly:
         return start + _LENGTH.size + int(length)
 
 
-DIFFERENT = "cluster files differ in their replicas or mode: stop all replicas, give them the same file, start them"
+FORMAT = b"1"  # of messages: another number wherever a replica of the version before would not understand one
+OTHER_VERSION = "its version of chattwist is another one: stop all replicas, install the same on all, start them"
+OTHER_CLUSTER = "cluster files differ in their replicas or mode: stop all replicas, give them the same file, start them"
 
 
-def digest(cluster: Cluster) -> bytes:
-    """What has to be the same in two replicas' cluster files; not the channels, which one may reach through a proxy."""
+def greeting(cluster: Cluster) -> bytes:
+    """FORMAT, and a digest of what has to be the same in two replicas' cluster files.
+
+    Not the channels, which one may reach through a proxy.
+    """
     replicas = sorted((replica.host.lower(), replica.port) for replica in cluster.replicas)
-    return hashlib.sha256(msgspec.json.encode([replicas, cluster.mode])).hexdigest().encode()
+    return FORMAT + b" " + hashlib.sha256(msgspec.json.encode([replicas, cluster.mode])).hexdigest().encode()
+
+
+def objection(ours: bytes, theirs: bytes) -> str:
+    """Why a replica that greets with ``theirs`` is none of ours, or nothing."""
+    if ours == theirs:
+        return ""
+    return OTHER_CLUSTER if ours.split(b" ")[0] == theirs.split(b" ")[0] else OTHER_VERSION

@@ -21,6 +21,7 @@ from chattwist.cluster import Address, Cluster
 from chattwist.replication.channel import Channel
 from chattwist.replication.keys import Keys, make_or_load
 from chattwist.replication.tls import TLSFactory
+from chattwist.replication.wire import WireError
 
 REACTOR: Any = reactor  # typed in part only
 
@@ -77,6 +78,8 @@ class Recorder(Watched):
         self.look()
         if message == b"raise":
             raise ValueError("as told")
+        if message == b"nonsense":
+            raise WireError("nonsense")
 
     def _note(self, what: str, rank: int) -> None:
         self.events.append((what, rank))

@@ -123,6 +123,16 @@ class NameTests(NetworkTestCase):
         self.assertFalse(a.send(1, b"x") or b.send(0, b"x"))
         self.assertEqual([event for event in heard_by_a.events + heard_by_b.events if event[0] == "connected"], [])
 
+    async def test_versions_differ(self) -> None:
+        """Two whose messages are not the same say so, both, and do not speak."""
+        a, heard_by_a = self.start(0)
+        self.patch(wire, "FORMAT", b"another")
+        b, heard_by_b = self.start(1)
+        await self.log.said("(127.0.0.1:5001): its version of chattwist is another one")
+        await self.log.said("127.0.0.1:5002: its version of chattwist is another one")
+        self.assertFalse(a.send(1, b"x") or b.send(0, b"x"))
+        self.assertEqual([event for event in heard_by_a.events + heard_by_b.events if event[0] == "connected"], [])
+
     async def test_one_is_not_in_the_others_file(self) -> None:
         """The one that knows the other says whom to ask; the other says what is to be done."""
         self.start(0, Cluster((*self.cluster.replicas[:1], Address("127.0.0.1", 1, 2))))
@@ -140,7 +150,7 @@ class InsiderTests(NetworkTestCase):
         """Greet replica 0, call it, and check that this ends the connection, is told of in one line, and harms nobody."""
         _, heard = self.start(0)
         root, gone = await self.insider(self.keys(1))
-        await root.callRemote("hello", wire.digest(self.cluster))
+        await root.callRemote("hello", wire.greeting(self.cluster))
         root.callRemote("take", wire.framed(b"in order")).addErrback(lambda _: None)
         root.callRemote(method, *arguments).addErrback(lambda _: None)
         await gone
@@ -149,6 +159,16 @@ class InsiderTests(NetworkTestCase):
         self.assertEqual(heard.messages, [(1, b"in order")])
         self.start(1)
         await heard.saw("connected", 1)
+
+    async def test_no_message(self) -> None:
+        """What the listener does not understand: what comes behind it may build on it, and is not delivered."""
+        _, heard = self.start(0)
+        root, gone = await self.insider(self.keys(1))
+        await root.callRemote("hello", wire.greeting(self.cluster))
+        root.callRemote("take", wire.framed(b"nonsense") + wire.framed(b"more")).addErrback(lambda _: None)
+        await gone
+        await self.log.said("it sent nonsense")
+        self.assertEqual(heard.messages, [(1, b"nonsense")])
 
     async def test_no_bytes(self) -> None:
         """Another type than bytes."""
@@ -182,7 +202,7 @@ class InsiderTests(NetworkTestCase):
         """10 MB of nested lists, now that Banana listens: given up at the third list."""
         _, _ = self.start(0)
         root, gone = await self.insider(self.keys(1))
-        await root.callRemote("hello", wire.digest(self.cluster))
+        await root.callRemote("hello", wire.greeting(self.cluster))
         data = DEEP
         before = memory("VmRSS")
         peak_reset()
@@ -212,7 +232,7 @@ class InsiderTests(NetworkTestCase):
         """A message of 64 MiB is taken; what claims to be larger ends it, so no more than that is ever held."""
         _, heard = self.start(0)
         root, gone = await self.insider(self.keys(1))
-        await root.callRemote("hello", wire.digest(self.cluster))
+        await root.callRemote("hello", wire.greeting(self.cluster))
         message = wire.framed(bytes(wire.LARGEST - 4)) + b"\xff" * (40 * MEGABYTE)
         for start in range(0, len(message), wire.CHUNK):
             root.callRemote("take", message[start : start + wire.CHUNK]).addErrback(lambda _: None)
@@ -224,10 +244,10 @@ class InsiderTests(NetworkTestCase):
         """Of two connections of one replica the newer counts: the older is cut off."""
         _, heard = self.start(0)
         older, gone = await self.insider(self.keys(1))
-        await older.callRemote("hello", wire.digest(self.cluster))
+        await older.callRemote("hello", wire.greeting(self.cluster))
         await older.callRemote("take", wire.framed(b"older"))
         newer, _ = await self.insider(self.keys(1))
-        await newer.callRemote("hello", wire.digest(self.cluster))
+        await newer.callRemote("hello", wire.greeting(self.cluster))
         await newer.callRemote("take", wire.framed(b"newer"))
         await gone
         self.assertEqual(heard.messages, [(1, b"older"), (1, b"newer")])

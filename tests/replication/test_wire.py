@@ -1,11 +1,17 @@
 """chattwist.replication.wire: messages as a stream of chunks."""
 
+import hashlib
+from typing import get_args
+
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import model
 from chattwist.cluster import Address, Cluster
-from chattwist.replication import wire
+from chattwist.replication import messages, wire
+from chattwist.requests import AnyRequest
 
 
 class StreamTests(SynchronousTestCase):
@@ -40,13 +46,13 @@ class StreamTests(SynchronousTestCase):
         self.assertRaises(wire.WireError, wire.Assembly().take, bytes(wire.CHUNK + 1))
 
 
-class DigestTests(SynchronousTestCase):
+class GreetingTests(SynchronousTestCase):
     ONE, TWO = Address("h", 5001), Address("h", 5002)
 
     def test_order_and_channels_do_not_matter(self) -> None:
         """The same replicas in another order, or reached over other channel ports, are the same cluster."""
         other = Cluster((Address("H", 5002, 9999), self.ONE))
-        self.assertEqual(wire.digest(Cluster((self.ONE, self.TWO))), wire.digest(other))
+        self.assertEqual(wire.greeting(Cluster((self.ONE, self.TWO))), wire.greeting(other))
 
     def test_replicas_and_mode_matter(self) -> None:
         """Another replica, one less, or another mode is another cluster."""
@@ -57,4 +63,21 @@ class DigestTests(SynchronousTestCase):
             Cluster((self.ONE, Address("g", 5002))),
             Cluster((self.ONE, self.TWO), "majority"),
         ]
-        self.assertEqual(len({wire.digest(cluster) for cluster in clusters}), len(clusters))
+        self.assertEqual(len({wire.greeting(cluster) for cluster in clusters}), len(clusters))
+        ours, *others = map(wire.greeting, clusters)
+        self.assertEqual([wire.objection(ours, other) for other in others], [wire.OTHER_CLUSTER] * len(others))
+        self.assertEqual(wire.objection(ours, ours), "")
+
+    def test_versions(self) -> None:
+        """One that may say what this one does not understand is told apart, whatever else is different."""
+        ours = wire.greeting(Cluster((self.ONE, self.TWO)))
+        for theirs in (b"", b"0" * 64, ours.replace(wire.FORMAT, b"17", 1)):
+            self.assertEqual(wire.objection(ours, theirs), wire.OTHER_VERSION)
+
+    def test_format(self) -> None:
+        """What replicas say to each other has a number: where this fails, the number grows, and the digest here changes."""
+        said = [messages.Login, messages.View, *get_args(messages.AnyMessage), *get_args(AnyRequest)]
+        shapes = [[one.__name__, *(field.name for field in structs.fields(one))] for one in said]
+        shapes += [[one.__name__, *one.__struct_fields__] for one in get_args(model.AnyOperation)]
+        digest = hashlib.sha256(repr(shapes).encode()).hexdigest()[:8]
+        self.assertEqual((wire.FORMAT, digest), (b"1", "d4ed8ea7"))
