@@ -8,7 +8,7 @@ import msgspec
 from chattwist import model
 
 BATCH = 500  # operations that go into one message, and
-BATCH_BYTES = 200_000  # characters of text: so that none keeps a replica busy for long
+BATCH_BYTES = 200_000  # characters of text and of ids: so that none keeps a replica busy for long
 
 Vector = dict[str, int]  # origin → how many of its operations, counted from its first without a gap
 
@@ -79,7 +79,7 @@ class Log:
                 if len(found) == BATCH or size >= BATCH_BYTES:
                     return found, True
                 found.append(operation)
-                size += len(operation.text) if isinstance(operation, model.Sent) else 0
+                size += _length(operation)
         return found, False
 
     def covers(self, vector: Mapping[str, int]) -> bool:
@@ -98,6 +98,13 @@ class Log:
 
     def __iter__(self) -> Iterator[model.AnyOperation]:
         return chain.from_iterable(self._origins.values())
+
+
+def _length(operation: model.AnyOperation) -> int:
+    """About how many characters there are in it that another one of its kind may not have."""
+    if isinstance(operation, model.Sent):
+        return len(operation.text)
+    return sum(map(len, operation.messages)) if isinstance(operation, model.Deleted | model.Read) else 0
 
 
 def split(operation_id: str) -> tuple[str, int]:

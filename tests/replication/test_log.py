@@ -89,6 +89,15 @@ class MissingTests(SynchronousTestCase):
         self.assertEqual((len(operations), more), (2, True))
         self.assertEqual(here.missing({"a": 2}), ([here.get("a-3"), here.get("a-4")], False))
 
+    def test_many_ids_make_small_batches(self) -> None:
+        """The same of operations that name many messages."""
+        here = Log()
+        marked = tuple(f"origin00-{n}" for n in range(log.BATCH_BYTES // 20))
+        for n in range(1, 7):
+            here.add((model.Read if n % 2 else model.Deleted)(f"a-{n}", n, "", marked))
+        operations, more = here.missing({})
+        self.assertTrue(more and 1 < len(operations) < 4)
+
     def test_covers(self) -> None:
         """A replica knows of another's vector whether it lacks something."""
         here = logged("a-1", "a-2")
