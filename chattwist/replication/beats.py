@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from chattwist.cluster import Timings
+from chattwist.replication.catchup import Catchup
 from chattwist.replication.contact import Contact
 from chattwist.replication.messages import Heartbeat
 from chattwist.replication.own import Own
@@ -13,9 +14,11 @@ from chattwist.replication.own import Own
 class Beats:
     """This replica's heartbeats."""
 
-    def __init__(self, own: Own, contact: Contact, timings: Timings, wall: Callable[[], int]) -> None:
+    def __init__(
+        self, own: Own, contact: Contact, catchup: Catchup, timings: Timings, wall: Callable[[], int]
+    ) -> None:
         """``wall`` gives microseconds since 1970."""
-        self._own, self._contact, self._timings, self._wall = own, contact, timings, wall
+        self._own, self._contact, self._catchup, self._timings, self._wall = own, contact, catchup, timings, wall
         self._last: Heartbeat | None = None
         self._last_at = own.now
 
@@ -33,7 +36,7 @@ class Beats:
         if due:
             self._last_at = self._own.now
             for peer in self._contact.peers.values():  # what was caught up with may have gone on since
-                peer.pulled = peer.pulled and self._shares(peer.rank)
+                peer.pulled = peer.pulled and not self._catchup.is_needed(peer.rank)
         self._last = gist
         beat = self._with_clock(present)
         for peer in self._contact.peers.values():
@@ -53,6 +56,3 @@ class Beats:
 
     def _with_clock(self, beat: Heartbeat) -> Heartbeat:
         return msgspec.structs.replace(beat, wall=self._wall(), sent=self._own.now)
-
-    def _shares(self, rank: int) -> bool:
-        return self._own.serving and self._own.view is not None and rank in self._own.view.members

@@ -15,6 +15,17 @@ class Catchup:
         """``patience``: seconds until a question that was not answered is asked again."""
         self._own, self._contact, self._patience = own, contact, patience
 
+    def is_needed(self, rank: int) -> bool:
+        """Whether a replica may have what this one lacks: not if it commits with it, and has nothing from elsewhere either.
+
+        It is the primary that asks members for that, before a new view: during its change nobody is served.
+        """
+        own, beat = self._own, self._contact.peers[rank].beat
+        view = own.view
+        if view is None or not own.serving or rank not in view.members:
+            return True
+        return view.primary == own.rank and beat is not None and beat.unsettled
+
     def pull(self, rank: int) -> None:
         """Ask for the next batch, unless it is on its way."""
         peer = self._contact.peers[rank]

@@ -43,14 +43,14 @@ class Core:
         )
         self.rounds = Rounds(self.own, timings.patience)
         self.heartbeat = timings.heartbeat
-        self._beats = Beats(self.own, self.contact, timings, wall)
+        self._beats = Beats(self.own, self.contact, self.catchup, timings, wall)
         self._timings = timings
         self._role = steps.Role("", None)
         self._running = False
         self._leaderless = now  # since when nobody serves
         self._stand_again = now  # not before: a change has just come to nothing
         self._asked_to_lead = now
-        self._settled = now  # when all members last had the same, but for what is being committed
+        self._settled = now, 0  # since when nothing more was caught up with, and how much there was
         self._renew = False  # the view, so that all members have what one of them caught up with
         self._events = self._table_of_events()
         self._messages = self._table_of_messages()
@@ -230,7 +230,7 @@ class Core:
         if self.own.leads and not self.own.fit(self._timings.silence):
             self._step_down()
         if self.changes.change is not None or not self.own.leads:
-            self._settled = self.own.now
+            self._settled = self.own.now, 0
         if self.changes.change is not None:
             return
         if self.own.leads:
@@ -291,9 +291,10 @@ class Core:
         """Whether a member has long had something of a replica that did not come into the view with it (R2)."""
         beats = [self.contact.peers[rank].beat for rank in view.members if rank != self.own.rank]
         theirs = any(beat is not None and beat.unsettled and beat.view == view for beat in beats)
-        if not theirs and not self.own.unsettled:
-            self._settled = self.own.now
-        return self.own.now - self._settled > SPREADS * self._timings.silence
+        mine = len(self.own.unsettled)
+        if mine > self._settled[1] or not (mine or theirs):
+            self._settled = self.own.now, mine
+        return self.own.now - self._settled[0] > SPREADS * self._timings.silence
 
     def _is_wanted(self, peer: Peer, view: View) -> bool:
         """Whether it should be in the view: a member as long as it does its part, another once it has caught up."""
@@ -320,13 +321,10 @@ class Core:
 
     def _catch_up(self) -> None:
         """Get what those have that share no view with this replica (R2)."""
-        view = self.own.view
-        if not self.own.fit(self._timings.silence):
-            return
-        for peer in self.contact.alive():
-            shares = view is not None and self.own.serving and peer.rank in view.members
-            if peer.up and not shares and not peer.pulled:
-                self.catchup.pull(peer.rank)
+        if self.own.fit(self._timings.silence):
+            for peer in self.contact.alive():
+                if peer.up and not peer.pulled and self.catchup.is_needed(peer.rank):
+                    self.catchup.pull(peer.rank)
 
     def _show_role(self) -> None:
         view = self.own.view

@@ -14,6 +14,7 @@ from chattwist.errors import DiskFailed
 from chattwist.model import place
 from chattwist.protocol.session import Session
 from chattwist.replication import messages
+from chattwist.replication.beats import Beats
 from chattwist.replication.change import Changes
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
@@ -56,7 +57,12 @@ def nothing_collected() -> Iterator[None]:
 @contextmanager
 def nothing_passed_on() -> Iterator[None]:
     """R2: what a member caught up with goes no further until somebody comes or goes."""
-    with patch.object(Core, "_is_overdue", lambda self, view: False):
+    present = Beats._present
+
+    def silent(self: Beats) -> messages.Heartbeat:
+        return msgspec.structs.replace(present(self), unsettled=False)
+
+    with patch.object(Beats, "_present", silent), patch.object(Core, "_is_overdue", lambda self, view: False):
         yield
 
 
