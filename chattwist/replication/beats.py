@@ -14,9 +14,7 @@ from chattwist.replication.own import Own
 class Beats:
     """This replica's heartbeats."""
 
-    def __init__(
-        self, own: Own, contact: Contact, catchup: Catchup, timings: Timings, wall: Callable[[], int]
-    ) -> None:
+    def __init__(self, own: Own, contact: Contact, catchup: Catchup, timings: Timings, wall: Callable[[], int]) -> None:
         """``wall`` gives microseconds since 1970."""
         self._own, self._contact, self._catchup, self._timings, self._wall = own, contact, catchup, timings, wall
         self._last: Heartbeat | None = None
