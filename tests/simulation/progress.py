@@ -19,7 +19,7 @@ SOONER = 0.95  # by how much clocks may run faster
 def look(world: "World") -> None:
     """Nobody waits for long at a replica that a primary can be reached from, whatever is the matter with another."""
     for user in world.users:
-        if not _waits_for_all(user) or user.wire is None or not user.wire.alive:
+        if not _waits_for_all(world, user) or user.wire is None or not user.wire.alive:
             continue
         waited = world.timeline.now - user.waits_since
         if waited > world.cluster.timings.patience and _is_served(world, user.at, user.waits_since):
@@ -29,9 +29,11 @@ def look(world: "World") -> None:
             user.waits_since = world.timeline.now
 
 
-def _waits_for_all(user: "User") -> bool:
-    """Whether it waits for what takes as long as all replicas do, and not for its turn to try a password."""
-    one_password = len(user.mailbox.passwords) == 1
+def _waits_for_all(world: "World", user: "User") -> bool:
+    """Whether it waits for what takes as long as all replicas do, and not for its turn to try a password that may be wrong."""
+    machine = world.machines[user.at]
+    is_known = machine.runs and machine.replica.chat.account(user.mailbox.name) is not None
+    one_password = is_known and len(user.mailbox.passwords) == 1
     verbs = {"SEND", "DELETE", "READ"} | ({"LOGIN", "TAKEOVER"} if one_password else set())
     return user.waits_for_reply and not verbs.isdisjoint(user.asked.split())
 
