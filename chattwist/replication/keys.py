@@ -11,9 +11,10 @@ Each file appears under its name once it is durable, so whatever is there is who
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -30,6 +31,8 @@ from chattwist.errors import StartError
 AUTHORITY = "ca.pem"
 AUTHORITY_KEY = "ca-key.pem"
 BUNDLE = "python -m chattwist.bundle --cluster FILE --out DIR"
+
+T = TypeVar("T")
 
 _SCHEME = "chattwist://"
 # Nobody renews keys at 3 a.m., and a clock may be wrong by years: a cluster must not fall silent for a date.
@@ -84,8 +87,10 @@ def make_or_load(directory: str, cluster: Cluster, address: Address) -> Keys:
 def load(directory: str, address: Address) -> Keys:
     """Read the keys of the replica at ``address``; StartError if they are no good, OSError if they cannot be read."""
     with _explained(directory):
-        own = _read(directory, file_name(address))
-        keys = Keys(_certificate(directory), x509.load_pem_x509_certificate(own), _private(own))
+        authority = _parsed(directory, AUTHORITY, x509.load_pem_x509_certificate, "a certificate")
+        private = _parsed(directory, file_name(address), _private, "a key")
+        certificate = _parsed(directory, file_name(address), x509.load_pem_x509_certificate, "a certificate")
+        keys = Keys(authority, certificate, private)
         keys.certificate.verify_directly_issued_by(keys.authority)
         if keys.certificate.public_key() != keys.private.public_key():
             raise ValueError(f"the key in {file_name(address)} is not that of its certificate")
@@ -97,7 +102,8 @@ def load(directory: str, address: Address) -> Keys:
 def load_authority(directory: str) -> Authority:
     """Read an authority with its key; StartError if it is no good, OSError if it cannot be read."""
     with _explained(directory):
-        authority = Authority(_certificate(directory), _private(_read(directory, AUTHORITY_KEY)))
+        certificate = _parsed(directory, AUTHORITY, x509.load_pem_x509_certificate, "a certificate")
+        authority = Authority(certificate, _parsed(directory, AUTHORITY_KEY, _private, "a key"))
         if authority.certificate.public_key() != authority.private.public_key():
             raise ValueError(f"{AUTHORITY_KEY} is not the key of {AUTHORITY}")
     return authority
@@ -229,23 +235,24 @@ def _explained(directory: str) -> Iterator[None]:
         yield
     except InvalidSignature:
         raise StartError(f"keys in {directory} are not of one authority: {_ADVICE}") from None
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+    except (ValueError, TypeError) as error:
         raise StartError(f"keys in {directory} are no good: {' '.join(str(error).split())}: {_ADVICE}") from None
 
 
-def _read(directory: str, name: str) -> bytes:
+def _parsed(directory: str, name: str, parse: Callable[[bytes], T], what: str) -> T:
+    """What a file holds; ValueError that names the file where it holds something else."""
     with open(os.path.join(directory, name), "rb") as file:
-        return file.read()
-
-
-def _certificate(directory: str) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(_read(directory, AUTHORITY))
+        data = file.read()
+    try:
+        return parse(data)
+    except (ValueError, TypeError, x509.InvalidVersion):
+        raise ValueError(f"{name} does not hold {what}") from None
 
 
 def _private(pem: bytes) -> ec.EllipticCurvePrivateKey:
     private = load_pem_private_key(pem, None)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
-        raise ValueError("the key is of another kind than this program makes")
+        raise TypeError("a key of another kind than this program makes")
     return private
 
 
