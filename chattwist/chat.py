@@ -19,7 +19,7 @@ from chattwist.model import Place, place, rank
 from chattwist.names import fold
 
 KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
-FORGOTTEN_AT_ONCE = 5000  # retry keys
+FORGOTTEN_AT_ONCE = 5000  # retry keys, or messages
 
 
 def position(messages: list[model.Sent], where: Place) -> int:
@@ -37,6 +37,7 @@ class Chat:
         self.latest = 0  # the largest stamp of any operation applied
         self.gone: set[str] = set()  # ids of deleted messages: kept for ever (R7)
         self._copies: dict[str, model.Sent] = {}  # messages of which another with the same retry key stands for all
+        self._left: list[list[model.Sent]] = []  # by deleted accounts; some of them are nobody's any more
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
         self._keys: dict[tuple[str, str], tuple[model.Keyed, ...]] = {}  # (owner, key) → what it was used for
@@ -69,10 +70,7 @@ class Chat:
         if account.deleted:
             return
         self.accounts.delete(account)
-        for message in account.messages:
-            if not self._reachable(message):
-                self.messages.pop(message.id)
-                self._pairs.pop(_pair(message), None)
+        self._left.append(account.messages)
         account.messages, account.unread, account.unread_from = [], {}, {}
 
     def _sent(self, operation: model.Sent) -> None:
@@ -124,6 +122,19 @@ class Chat:
         for copy in copies:
             self._copies[copy.id] = copy
             self._take_away(copy.id)
+
+    def tidy(self) -> bool:
+        """Take out some thousand messages that are nobody's, which all at once would take long; whether there may be more."""
+        for _ in range(FORGOTTEN_AT_ONCE):
+            while self._left and not self._left[-1]:
+                self._left.pop()
+            if not self._left:
+                break
+            message = self._left[-1].pop()
+            if not self._reachable(message):
+                self.messages.pop(message.id)
+                self._pairs.pop(_pair(message), None)
+        return bool(self._left)
 
     def _reachable(self, message: model.Sent) -> bool:
         """A message between accounts that are both deleted is nobody's."""
@@ -183,10 +194,10 @@ class Chat:
         self._unpair(message)
 
     def _unpair(self, message: model.Sent) -> None:
-        between = self._pairs[_pair(message)]
+        between = self._pairs.get(_pair(message), [])  # it is gone where both accounts are
         _take_out(between, message)
         if not between:
-            del self._pairs[_pair(message)]
+            self._pairs.pop(_pair(message), None)
 
     # -- retry keys
 

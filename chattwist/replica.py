@@ -241,6 +241,7 @@ class Replica:
     def _tick(self) -> None:
         self._router.tick()
         self.chat.forget_keys(self._clock())
+        self.chat.tidy()
         since = self._alone_since
         if since is not None and self._seconds() - since > 2 * self._cluster.timings.silence:
             self._alone_since = None

@@ -39,16 +39,20 @@ def unique(drawn: list[model.AnyOperation]) -> list[model.AnyOperation]:
     return list({operation.id: operation for operation in drawn}.values())
 
 
-def made_of(given_operations: list[model.AnyOperation]) -> Chat:
-    """The chat that these make."""
+def made_of(given_operations: list[model.AnyOperation], tidy: bool = False) -> Chat:
+    """The chat that these make; with ``tidy`` it is always rid of what is nobody's."""
     chat = Chat()
     for operation in given_operations:
         chat.apply(operation)
+        if tidy:
+            chat.tidy()
     return chat
 
 
 def seen(chat: Chat) -> object:
     """All that anybody can see of a chat."""
+    while chat.tidy():
+        pass
     accounts = {
         account.id: (
             account.shown,
@@ -82,7 +86,7 @@ class MergeTests(SynchronousTestCase):
         """Merging is commutative: any order gives the same chat."""
         shuffled = drawn[:]
         chance.shuffle(shuffled)
-        self.assertEqual(seen(made_of(drawn)), seen(made_of(shuffled)))
+        self.assertEqual(seen(made_of(drawn)), seen(made_of(shuffled, tidy=True)))
 
     @settings(max_examples=300, deadline=None)
     @given(st.lists(operations(), max_size=16).map(unique), st.randoms(use_true_random=False))
@@ -135,6 +139,19 @@ class ChatTests(SynchronousTestCase):
         chat.apply(model.Deleted("d-1", 9, "a-1", ("m-1",)))
         chat.apply(model.Sent("m-1", 5, "a-1", "b-1", "hi"))
         self.assertEqual((chat.messages, chat.accounts["b-1"].unread), ({}, {}))
+
+    def test_nobodys_messages_go_in_steps(self) -> None:
+        """What was between two deleted accounts goes a few thousand at a time, also if a deletion comes in between."""
+        chat, count = two_accounts(), FORGOTTEN_AT_ONCE + 9
+        for n in range(count):
+            chat.apply(model.Sent(f"m-{n}", n, "a-1", "b-1", "hi"))
+        for n, account in enumerate(("a-1", "b-1")):
+            chat.apply(model.Unregistered(f"u-{n}", count + n, account))
+        sizes = []
+        while chat.tidy():
+            sizes.append(len(chat.messages))
+            chat.apply(model.Deleted(f"d-{len(sizes)}", 2 * count, "a-1", ("m-0", "m-1", f"m-{count - 1}")))
+        self.assertEqual((sizes, len(chat.messages)), ([9, 0], 0))
 
     def test_a_new_account_inherits_nothing(self) -> None:
         """Deleted, an account is shown as ~name; a new one of its name has neither its messages nor its place in them."""
