@@ -44,7 +44,9 @@ def check_file(path: str) -> None:
     """Check that the file ``path`` can be written, in a directory that is there; StartError."""
     there = path if os.path.lexists(path) else os.path.dirname(path)
     if os.path.isdir(path) or not os.access(there, os.W_OK):
-        raise StartError(f"cannot write {path}; start in a directory that you may write to, or name another file to twistd")
+        raise StartError(
+            f"cannot write {path}; start in a directory that you may write to, or name another file to twistd"
+        )
 
 
 def remove_stale_pid_file(path: str) -> None:

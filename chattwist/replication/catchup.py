@@ -18,13 +18,14 @@ class Catchup:
     def is_needed(self, rank: int) -> bool:
         """Whether a replica may have what this one lacks: not if it commits with it, and has nothing from elsewhere either.
 
-        It is the primary that asks members for that, before a new view: during its change nobody is served.
+        The primary asks members for that, and they ask the primary, before a new view: during its change nobody is served,
+        and who lacks much is left out. They don't ask each other, who may have got a commit of the view a moment sooner.
         """
         own, beat = self._own, self._contact.peers[rank].beat
         view = own.view
         if view is None or not own.serving or rank not in view.members:
             return True
-        return view.primary == own.rank and beat is not None and beat.unsettled
+        return view.primary in (own.rank, rank) and beat is not None and beat.unsettled
 
     def pull(self, rank: int) -> None:
         """Ask for the next batch, unless it is on its way."""

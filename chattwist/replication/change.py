@@ -234,7 +234,7 @@ class Changes:
         return stay, [*over, *(login.session for login in lost)]
 
     def _fill(self, rank: int, promise: Promise) -> bool:
-        """Send a coming member what it lacks; False where that is too much."""
+        """Send a coming member what it lacks; False where that is too much: it is asked again once it has caught up."""
         vector = dict(promise.vector)
         batches = []
         more = True
@@ -243,6 +243,7 @@ class Changes:
             if operations:
                 batches.append(operations)
             if len(batches) > MOST_FILLED:
+                self._contact.peers[rank].given = False
                 return False
             for operation in operations:
                 origin, number = split(operation.id)

@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.replication import log, messages
+from chattwist.replication.change import MOST_FILLED
 from chattwist.replication.core import SPREADS
 from chattwist.replication.messages import AnyMessage, Pull, Pulled
 from tests.replication.cores import Cores, sent
@@ -90,6 +91,44 @@ class CatchupTests(SynchronousTestCase):
         cores.transcript()
         cores.pass_time(30)
         self.assertEqual(cores.transcript(), [])
+
+    def test_much_of_one_that_is_gone_again(self) -> None:
+        """The primary and its members ask each other for that, too: so nobody is left out of the new view for lacking it."""
+        cores = Cores(4)
+        cores.serving(0, 1, 2, 3)
+        cores.part(3, 0, 1, 2)
+        cores.pass_time(9)
+        many = [f"c-{n}" for n in range(1, log.BATCH * (MOST_FILLED + 2))]
+        cores.commit(3, *many)
+        cores.heal()
+        cores.part(3, 0, 2)
+        cores.pass_time(2)
+        cores.kill(3)
+        cores.transcript()
+        cores.pass_time(SPREADS * cores.timings.silence + 1)
+        self.assertEqual([len(node.held) for node in cores.nodes], [len(many)] * 4)
+        self.assertEqual([line for line in cores.transcript() if "primary" in line], ["0 is primary of 3.0: 0 1 2"])
+
+    def test_a_member_that_lacks_too_much(self) -> None:
+        """It is left out once, and asked again when it has caught up: not again and again until then."""
+        cores, asked = Cores(), []
+
+        def lose(sender: int, rank: int, message: AnyMessage) -> bool:
+            asked.append(isinstance(message, messages.Prepare))
+            self.assertLess(sum(asked), 20)
+            return isinstance(message, Pulled) and rank == 1 and bool(message.operations)
+
+        cores.serving(0, 1, 2)
+        cores.part(2, 0, 1)
+        cores.pass_time(9)
+        cores.commit(2, *(f"c-{n}" for n in range(1, log.BATCH * (MOST_FILLED + 2))))
+        cores.lose = lose
+        cores.heal()
+        cores.pass_time(3)
+        self.assertEqual(cores.roles(), "P-F")
+        cores.lose = lambda sender, rank, message: False
+        cores.pass_time(3)
+        self.assertEqual((cores.roles(), cores.nodes[0].held == cores.nodes[1].held), ("PFF", True))
 
     def test_what_comes_late_from_the_primary(self) -> None:
         """An answer to what was asked before the view began, with a commit of the view in it, brings no other view."""
