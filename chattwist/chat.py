@@ -74,7 +74,7 @@ class Chat:
         account.messages, account.unread, account.unread_from = [], {}, {}
 
     def _sent(self, operation: model.Sent) -> None:
-        if operation.id in self.messages or operation.id in self._copies:
+        if self.messages.get(operation.id) or operation.id in self._copies:
             return
         if not operation.text:  # another replica knows of its deletion, and has nothing else left
             self.gone.add(operation.id)

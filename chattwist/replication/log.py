@@ -32,9 +32,10 @@ class Log:
 
     def load(self, operation: model.AnyOperation) -> None:
         """Take in an operation from the disk, where damage may have left gaps."""
-        origin, number = split(operation.id)
-        if not self.add(operation) and number > len(self._origins[origin]):
-            self._loose.setdefault(origin, {})[number] = operation
+        if not self.add(operation):
+            origin, number = split(operation.id)
+            if number > len(self._origins[origin]):
+                self._loose.setdefault(origin, {})[number] = operation
 
     def add(self, operation: model.AnyOperation) -> bool:
         """Take in the next operation of its origin; False where it is not that: known, or behind a gap (R3)."""
