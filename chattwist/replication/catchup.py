@@ -37,7 +37,9 @@ class Catchup:
     def asked(self, rank: int, message: Pull) -> None:
         """Give a batch."""
         operations, more = self._own.log.missing(message.vector)
-        self._contact.peers[rank].given = not more
+        peer = self._contact.peers[rank]
+        peer.given = not more
+        peer.behind = peer.behind and more
         self._own.send(rank, Pulled(operations, more))
 
     def took(self, rank: int, message: Pulled) -> None:

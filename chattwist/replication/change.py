@@ -243,7 +243,8 @@ class Changes:
             if operations:
                 batches.append(operations)
             if len(batches) > MOST_FILLED:
-                self._contact.peers[rank].given = False
+                peer = self._contact.peers[rank]
+                peer.given, peer.behind = False, True
                 return False
             for operation in operations:
                 origin, number = split(operation.id)

@@ -16,7 +16,7 @@ class Peer:
 
     ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: as a member of
     the view, it did not answer in time. ``pulled``: this replica has all that it had; ``given``: it has all that this
-    one has, but for a little.
+    one has, but for a little; ``behind``: it was found to lack too much to be in a view.
     """
 
     rank: int
@@ -31,6 +31,7 @@ class Peer:
     pulled: bool = False
     complete: float = NEVER  # when ``pulled`` was last found true
     given: bool = False
+    behind: bool = False
     steady: float = NEVER  # since when it has been a member of the view
     losses: int = 0  # how often it was lost lately
 
@@ -48,7 +49,8 @@ class Contact:
         """Nobody was heard: what was heard before a pause is no news (R13)."""
         self._since = self.now
         for peer in self.peers.values():
-            peer.heard, peer.beat, peer.pulling, peer.pulled, peer.given = NEVER, None, NEVER, False, False
+            peer.heard, peer.beat, peer.pulling = NEVER, None, NEVER
+            peer.pulled = peer.given = peer.behind = False
 
     def connected(self, rank: int) -> None:
         """Messages go out to it."""
@@ -58,7 +60,8 @@ class Contact:
     def lost(self, rank: int) -> None:
         """They don't, and some may be lost."""
         peer = self.peers[rank]
-        peer.up, peer.broken, peer.pulling, peer.pulled, peer.given = False, True, NEVER, False, False
+        peer.up, peer.broken, peer.pulling = False, True, NEVER
+        peer.pulled = peer.given = peer.behind = False
 
     def is_refused(self, rank: int) -> None:
         """No process is there: no need to wait until it has been silent for long enough."""
@@ -148,7 +151,7 @@ class Contact:
                 peer.steady = self.now
             peer.slow = False
             if peer.rank in members:
-                peer.broken = False
+                peer.broken = peer.behind = False
 
     def settle(self) -> None:
         """Forget the losses of those that have been steady for longer than any hold-down."""

@@ -72,7 +72,10 @@ class Election:
 
     def may_stand(self) -> bool:
         """Whether, by what the heartbeats say, a change that is begun now can succeed."""
-        beats = {peer.rank: peer.beat for peer in self._contact.two_way() if peer.beat is not None and peer.beat.fit}
+        peers = [peer for peer in self._contact.two_way() if peer.beat is not None and peer.beat.fit]
+        if self._majority and not is_majority(1 + sum(not peer.behind for peer in peers), self._size):
+            return False  # without one that has to catch up first there is no view
+        beats = {peer.rank: peer.beat for peer in peers if peer.beat is not None}
         return self.may_lead({self._own.rank: self.own_word(), **beats})
 
     def own_word(self) -> Promise:

@@ -130,6 +130,33 @@ class CatchupTests(SynchronousTestCase):
         cores.pass_time(3)
         self.assertEqual((cores.roles(), cores.nodes[0].held == cores.nodes[1].held), ("PFF", True))
 
+    def test_a_majority_with_one_that_lacks_too_much(self) -> None:
+        """Where no majority can do without it, nobody stands until it has caught up; then somebody leads."""
+        cores, asked = Cores(majority=True), []
+
+        def lose(sender: int, rank: int, message: AnyMessage) -> bool:
+            asked.append(sender == 0 and isinstance(message, messages.Prepare))
+            return isinstance(message, Pulled) and rank == 1 and bool(message.operations)
+
+        cores.serving(0, 1, 2)
+        cores.part(1, 0, 2)
+        cores.pass_time(3)
+        cores.commit(0, *(f"a-{n}" for n in range(1, log.BATCH * (MOST_FILLED + 2))))
+        cores.kill(2)
+        cores.run()
+        cores.lose = lose
+        cores.heal()
+        cores.pass_time(20)
+        self.assertEqual(cores.roles(), "--x")
+        self.assertLess(sum(asked), 5)
+        cores.lose = lambda sender, rank, message: False
+        cores.pass_time(3)
+        self.assertEqual(cores.roles(), "PFx")
+        cores.kill(0)
+        cores.start(0, 2)
+        cores.pass_time(20)
+        self.assertEqual(cores.roles(), "PFF")
+
     def test_what_comes_late_from_the_primary(self) -> None:
         """An answer to what was asked before the view began, with a commit of the view in it, brings no other view."""
         cores = Cores()

@@ -37,6 +37,7 @@ UNREST = 2.0  # seconds
 QUIET = 2.5  # seconds in which nothing may change any more
 TOGETHER = 5 * TIMINGS.silence  # how long two that reach each other may both lead
 LOOK = 0.25  # seconds from one look at all replicas to the next
+LONG = 0.12  # of all runs: as if the history were long
 PEOPLE = 5
 CROWD = 4  # people who come together, within
 CROWD_WITHIN = 0.6  # seconds
@@ -119,7 +120,7 @@ class World:
         faults = Faults(self)
         faults.plan(self.faults)
         self.timeline.after(LOOK, self._look)
-        with instant_passwords(), told_of_bugs(self.truth):
+        with instant_passwords(), small_batches(self.seed), told_of_bugs(self.truth):
             self.timeline.run(BUSY)
             self.disturbed("healed")
             faults.heal()
@@ -301,6 +302,16 @@ def instant_passwords() -> Iterator[None]:
         return hashed.partition(":")[2] == password
 
     with patch("chattwist.logins.hash_password", hash_password), patch("chattwist.logins.is_right", is_right):
+        yield
+
+
+@contextmanager
+def small_batches(seed: str) -> Iterator[None]:
+    """In some runs catching up takes many batches, and who is far behind is left out of a view, as with a long history."""
+    if Random(f"{seed}-batches").random() >= LONG:
+        yield
+        return
+    with patch("chattwist.replication.log.BATCH", 3), patch("chattwist.replication.change.MOST_FILLED", 2):
         yield
 
 
