@@ -31,11 +31,19 @@ def look(world: "World") -> None:
 
 def _waits_for_all(world: "World", user: "User") -> bool:
     """Whether it waits for what takes as long as all replicas do, and not for its turn to try a password that may be wrong."""
+    words = user.asked.split()
+    if not user.waits_for_reply:
+        return False
+    if words[0] in ("LOGIN", "TAKEOVER"):
+        return _is_right(world, user, words[1])
+    return not {"SEND", "DELETE", "READ"}.isdisjoint(words)
+
+
+def _is_right(world: "World", user: "User", name: str) -> bool:
+    """Whether there is only one password that it can be, of an account that is known where it logs in."""
     machine = world.machines[user.at]
-    is_known = machine.runs and machine.replica.chat.account(user.mailbox.name) is not None
-    one_password = is_known and len(user.mailbox.passwords) == 1
-    verbs = {"SEND", "DELETE", "READ"} | ({"LOGIN", "TAKEOVER"} if one_password else set())
-    return user.waits_for_reply and not verbs.isdisjoint(user.asked.split())
+    account = machine.replica.chat.account(name) if machine.runs else None
+    return account is not None and len(user.mailbox.passwords) == 1 and account.password.endswith(user.mailbox.password)
 
 
 def check_refused(world: "World", attempt: Attempt, reply: Reply) -> None:
