@@ -32,7 +32,7 @@ def look(world: "World") -> None:
 def _waits_for_all(world: "World", user: "User") -> bool:
     """Whether it waits for what takes as long as all replicas do, and not for its turn to try a password that may be wrong."""
     words = user.asked.split()
-    if not user.waits_for_reply:
+    if not user.waits_for_reply or not words:
         return False
     if words[0] in ("LOGIN", "TAKEOVER"):
         return _is_right(world, user, words[1])
