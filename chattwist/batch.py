@@ -2,25 +2,27 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import attrs
 from msgspec.structs import force_setattr
 
 from chattwist import errors, model
 from chattwist.chat import Chat
-from chattwist.protocol.backend import Done
-from chattwist.requests import HERE, MOST_MARKED, AnyRequest, Claim, MarkRead, Stamp, Tag
+from chattwist.protocol.backend import Done, SendsDone
+from chattwist.requests import HERE, MOST_MARKED, AnyRequest, Claim, MarkRead, Sends, Stamp, Tag
+
 
 
 @attrs.define(eq=False)
 class Waiting:
-    """A request before it is decided; None stands for a barrier.
+    """A request before it is decided; None stands for a barrier. That of Sends is told a list, see Backend.send_all.
 
     ``session`` is the id of the session that makes it, at the replica ``home``.
     """
 
-    request: AnyRequest | None
-    done: Done
+    request: AnyRequest | Sends | None
+    done: Any
     session: str = ""
     home: int = -1
     tag: Tag = HERE
@@ -31,12 +33,14 @@ class Batch:
     """What goes into one commit, and who is told of it then.
 
     ``told``: each with the operation whose result it gets, of this commit or recorded before (R6); None for a barrier.
+    ``sends``: likewise, with an operation or error for each message.
     ``refused``: each with the error. ``later``: those that have to wait for the next commit.
     """
 
     operations: list[model.AnyOperation] = attrs.Factory(list)
     tags: list[Tag] = attrs.Factory(list)
     told: list[tuple[Done, model.AnyOperation | None]] = attrs.Factory(list)
+    sends: list[tuple[SendsDone, list[model.Sent | errors.ChatError]]] = attrs.Factory(list)
     refused: list[tuple[Done, errors.ChatError]] = attrs.Factory(list)
     later: list[Waiting] = attrs.Factory(list)
 
@@ -53,11 +57,16 @@ class Deciding:
     def decide(self, waiting: list[Waiting], now: int) -> Batch:
         """Decide all of these that can share a commit; ``now`` in microseconds since 1970."""
         batch = Batch()
-        marks: list[Waiting] = []
+        marks: list[tuple[tuple[str, ...], Done | None]] = []
         claimed: set[Claim] = set()
         stamp: Stamp = partial(self._stamps.next, now, self._chat.latest)
         for one in waiting:
             request = one.request
+            if type(request) is Sends:
+                self._send(one.done, request, stamp, batch)
+                if request.read:
+                    marks.append((request.read, None))
+                continue
             if request is None:
                 batch.later.append(one) if batch.later else batch.told.append((one.done, None))
                 continue
@@ -68,11 +77,19 @@ class Deciding:
                     continue
                 claimed.update(claims)
             elif isinstance(request, MarkRead):
-                marks.append(one)
+                marks.append((request.messages, one.done))
                 continue
+            assert not isinstance(request, Sends)
             self._decide(one, request, now, stamp, batch)
         self._mark_read(marks, stamp, batch)
         return batch
+
+    def _send(self, done: SendsDone, request: Sends, stamp: Stamp, batch: Batch) -> None:
+        made = request.decide(self._chat, stamp, self._bug)
+        operations = [one for one in made if type(one) is model.Sent]
+        batch.operations += operations
+        batch.tags += [HERE] * len(operations)
+        batch.sends.append((done, made))
 
     def _decide(self, one: Waiting, request: AnyRequest, now: int, stamp: Stamp, batch: Batch) -> None:
         try:
@@ -91,20 +108,21 @@ class Deciding:
         except errors.ChatError as error:
             batch.refused.append((one.done, error))
         except Exception:
-            self._log_bug()
-            batch.refused.append(
-                (one.done, errors.Internal("internal error, logged; nothing was done; other commands still work"))
-            )
+            batch.refused.append((one.done, self._bug()))
 
-    def _mark_read(self, marks: list[Waiting], stamp: Stamp, batch: Batch) -> None:
+    def _bug(self) -> errors.ChatError:
+        self._log_bug()
+        return errors.Internal(errors.BUG)
+
+    def _mark_read(self, marks: list[tuple[tuple[str, ...], Done | None]], stamp: Stamp, batch: Batch) -> None:
         """What several sessions have read goes into one operation, of no account in particular: each SEND brings such a mark."""
         ids: list[str] = []
         readers: list[Done] = []
-        for one in marks:
-            assert isinstance(one.request, MarkRead)
-            ids += one.request.messages
-            readers.append(one.done)
-            if len(ids) >= MOST_MARKED or one is marks[-1]:
+        for number, (some, done) in enumerate(marks, 1):
+            ids += some
+            if done is not None:
+                readers.append(done)
+            if len(ids) >= MOST_MARKED or number == len(marks):
                 operation = model.Read(*stamp(), "", tuple(ids))
                 batch.operations.append(operation)
                 batch.tags.append(HERE)

@@ -1,7 +1,7 @@
 """From requests to committed operations: one commit at a time, and all that comes meanwhile shares the next one."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -9,8 +9,8 @@ from twisted.logger import Logger
 from chattwist import errors, model
 from chattwist.batch import Batch, Deciding, Waiting
 from chattwist.chat import Chat
-from chattwist.protocol.backend import Committed, Done
-from chattwist.requests import HERE, AnyRequest, Tag
+from chattwist.protocol.backend import Committed, Done, SendsDone
+from chattwist.requests import HERE, AnyRequest, Sends, Tag
 
 MOST_OPERATIONS = 2000  # in one commit: bounds a journal record, and how long the reactor is busy with one
 QUIET_TURNS = 2  # of the reactor that bring nothing, before what waits is committed behind another commit
@@ -61,6 +61,10 @@ class Commits:
         """Have a request committed; ``done(Committed | ChatError)`` is called once, later."""
         self._add(Waiting(request, done, session, home, tag))
 
+    def send_all(self, sends: Sends, done: SendsDone, session: str, home: int) -> None:
+        """Have messages committed, all of them in one commit; see Backend.send_all."""
+        self._add(Waiting(sends, done, session, home))
+
     def barrier(self, done: Done) -> None:
         """``done(None)`` once all that was submitted before is settled, and this replica leads still: all members said so.
 
@@ -80,28 +84,51 @@ class Commits:
             self._reactor.callLater(0, self._commit)  # later in this turn: what other clients sent comes along
 
     def _commit(self) -> None:
-        waiting, self._waiting = self._waiting[:MOST_OPERATIONS], self._waiting[MOST_OPERATIONS:]
+        waiting = self._take()
         mark = self._stamps.mark()
         batch = self._deciding.decide(waiting, self._now())
         self._waiting[:0] = batch.later
-        if not batch.told:
+        if not (batch.told or batch.operations):
+            self._tell_sends(batch, None, 0)
             return self._finish(batch)
         self._journal.commit(
             batch.operations, batch.tags, lambda failure, replicas: self._written(batch, mark, failure, replicas)
         )
+
+    def _take(self) -> list[Waiting]:
+        """As many of those that wait as fit in a commit."""
+        most, room = 0, MOST_OPERATIONS
+        while room > 0 and most < len(self._waiting):
+            request = self._waiting[most].request
+            room -= len(request.items) if type(request) is Sends else 1
+            most += 1
+        waiting, self._waiting = self._waiting[:most], self._waiting[most:]
+        return waiting
 
     def _written(self, batch: Batch, mark: tuple[int, int], failure: BaseException | None, replicas: int) -> None:
         if failure is not None:
             error = self._not_committed(failure, mark)
             for done, _ in batch.told:
                 self._answer(done, error)
+            self._tell_sends(batch, error, 0)
         else:
             if self._full and batch.operations:
                 self._full = False
                 self.log.info("there is room on the disk again")
             for done, operation in batch.told:
                 self._answer(done, self._result_of(operation, replicas))
+            self._tell_sends(batch, None, replicas)
         self._finish(batch)
+
+    def _tell_sends(self, batch: Batch, failure: errors.ChatError | None, replicas: int) -> None:
+        for done, made in batch.sends:
+            results: list[Any] = [
+                (failure or self._result_of(one, replicas)) if type(one) is model.Sent else one for one in made
+            ]
+            try:
+                done(results, failure is None)
+            except Exception:
+                self.log.failure("an answer could not be given")
 
     def _result_of(self, operation: model.AnyOperation | None, replicas: int) -> object:
         try:

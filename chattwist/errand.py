@@ -1,14 +1,15 @@
 """A request, or the wish for a session, on its way to the primary, and what surrounds its router; pure."""
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import attrs
 
 from chattwist import errors, model
-from chattwist.protocol.backend import Committed, Done
+from chattwist.protocol.backend import Committed, Done, SendsDone
 from chattwist.replication.messages import NEVER, AnyMessage, Enter, Epoch
-from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Tag
+from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Sends, Tag
 
 OVER = "this login is over, nothing was done; LOGIN again"
 NONE = "no primary can commit it now, nothing was recorded; try again soon"
@@ -30,6 +31,9 @@ class Outside(Protocol):
     def result(self, operation: model.AnyOperation, replicas: int) -> Committed:
         """What to tell of an operation that so many replicas hold."""
 
+    def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
+        """Count messages as read."""
+
     def is_here(self, account: str, session: str) -> bool:
         """Whether it is the account's session on this replica."""
 
@@ -38,6 +42,36 @@ class Outside(Protocol):
 
     def over(self, account: str, session: str) -> None:
         """The primary says that this session is over."""
+
+
+class Apart:
+    """Messages that were to be sent together, and have to go one by one: told when all are done."""
+
+    def __init__(self, sends: Sends, done: SendsDone) -> None:
+        self._sends, self._done = sends, done
+        self._results: list[Any] = [None] * len(sends.items)
+        self._left = len(sends.items) + bool(sends.read)
+        self._marked = True
+
+    def submit(self, submit: Callable[..., None], mark_read: Callable[[tuple[str, ...], Done], None]) -> None:
+        """Have each committed by ``submit(request, done=...)``, and what was read."""
+        if self._sends.read:
+            mark_read(self._sends.read, self._read)
+        for index, request in enumerate(self._sends.apart()):
+            submit(request, done=partial(self._sent, index))
+
+    def _sent(self, index: int, result: object) -> None:
+        self._results[index] = result
+        self._ended()
+
+    def _read(self, result: object) -> None:
+        self._marked = not isinstance(result, errors.ChatError)
+        self._ended()
+
+    def _ended(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._done(self._results, self._marked)
 
 
 @attrs.define(eq=False)

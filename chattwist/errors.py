@@ -3,6 +3,9 @@
 MAYBE = "it may or may not be recorded; repeat it if it had a retry key, else look first (HISTORY)"
 
 
+BUG = "internal error, logged; nothing is half done; other commands still work"
+
+
 class ChattwistError(Exception):
     """The root of the tree."""
 

@@ -20,13 +20,13 @@ from chattwist.marks import ReadMarks
 from chattwist.member import Channel, Member, Writer
 from chattwist.online import Online
 from chattwist.passwords import PasswordThreads
-from chattwist.protocol.backend import Committed, Done, ReplicaStatus, Status
+from chattwist.protocol.backend import Committed, Done, ReplicaStatus, SendsDone, Status
 from chattwist.protocol.session import Session
 from chattwist.replication import messages
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Login, State, View
-from chattwist.requests import AnyRequest, OwnAccount, Tag, check_name_is_free, registered_before
+from chattwist.requests import AnyRequest, OwnAccount, Sends, Tag, check_name_is_free, registered_before
 from chattwist.roster import Roster
 from chattwist.router import Router
 from chattwist.sessions import Sessions
@@ -99,6 +99,10 @@ class Replica:
     def submit(self, request: AnyRequest, done: Done) -> None:
         """See Backend."""
         self._submit(request, done)
+
+    def send_all(self, sends: Sends, done: SendsDone) -> None:
+        """See Backend."""
+        self._router.send_all(sends, self._online.id(sends.account), done)
 
     def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
         """See Backend."""

@@ -1,19 +1,20 @@
 """Where requests go: into this replica's commits while it leads, to the primary while it follows; else they wait; pure."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.errand import NONE, UNKNOWN, Errand, Outside
+from chattwist.errand import NONE, UNKNOWN, Apart, Errand, Outside
 from chattwist.grants import Grants
-from chattwist.protocol.backend import Committed, Done
+from chattwist.protocol.backend import Committed, Done, SendsDone
 from chattwist.replication import messages
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, View
-from chattwist.requests import HERE, AnyRequest, Confirm, OwnAccount, Tag
+from chattwist.requests import HERE, AnyRequest, Confirm, OwnAccount, Sends, Tag
 
 if TYPE_CHECKING:
     from chattwist.batch import Waiting
@@ -59,6 +60,27 @@ class Router:
     def submit(self, request: AnyRequest, session: str, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)``."""
         self._begin(request, session, done, self._rank, HERE)
+
+    def send_all(self, sends: Sends, session: str, done: SendsDone) -> None:
+        """Have messages of a session here committed, see Backend.send_all."""
+        self._open += 1
+        self._send(sends, session, partial(self._were_sent, done))
+
+    def _send(self, sends: Sends, session: str, done: SendsDone) -> None:
+        leads = self._role == "primary" and self._refusal is None
+        if leads and self._grants.may_act(self._rank, sends.account, session):
+            self._commits.send_all(sends, done, session, self._rank)
+        else:
+            Apart(sends, done).submit(partial(self.submit, session=session), self._outside.mark_read)
+
+    def _were_sent(self, done: SendsDone, results: list[Committed | errors.ChatError], marked: bool) -> None:
+        self._open -= 1
+        try:
+            done(results, marked)
+        except Exception:  # as in _ended
+            self._outside.log_bug()
+        if self._stopping:
+            self._check_settled()
 
     def enter(self, wish: Enter, done: Done, patient: bool = False) -> None:
         """Ask for a session here; ``done(Login | ChatError)``. ``patient``: though there has been no primary for long."""
@@ -304,6 +326,8 @@ class Router:
         """What this replica would have committed, had it led on."""
         if one.tag != HERE:
             one.done(errors.NotBegun())  # its own replica gives it to the next primary
+        elif isinstance(one.request, Sends):
+            self._send(one.request, one.session, one.done)
         elif one.request is None:
             one.done(errors.NoPrimary("another replica became primary just now"))
         else:

@@ -7,20 +7,21 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import attrs
+import msgspec
 
-from chattwist import model
+from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.chat import Chat
-from chattwist.requests import AnyRequest
+from chattwist.requests import AnyRequest, Sends
 
 if TYPE_CHECKING:
     from chattwist.protocol.session import Session
 
 Done: TypeAlias = Callable[[Any], None]
+SendsDone: TypeAlias = "Callable[[list[Committed | errors.ChatError], bool], None]"
 
 
-@attrs.define  # not frozen: that takes three times as long to make, and each SEND makes one
-class Committed:
+class Committed(msgspec.Struct, gc=False):  # not an attrs class: that takes three times as long to make
     """A request is done: ``replicas`` disks hold its operation; ``pushed``: a message went to its recipient's session."""
 
     operation: model.AnyOperation
@@ -60,6 +61,12 @@ class Backend(Protocol):
 
     def submit(self, request: AnyRequest, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)``."""
+
+    def send_all(self, sends: Sends, done: "SendsDone") -> None:
+        """Have messages committed, each for itself; ``done(results, marked)``.
+
+        ``results`` has a Committed or ChatError for each; ``marked``: what the session has read is recorded, too.
+        """
 
     def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
         """Count messages as read by those to whom they were sent; ``done(Committed | ChatError)``."""

@@ -19,6 +19,7 @@ class Call:
     """One command of a session on its way to its answer."""
 
     __slots__ = ("_answer", "command", "session")
+    count = 1  # commands
 
     def __init__(self, session: "Session", command: grammar.Command) -> None:
         self.session = session
@@ -70,7 +71,7 @@ class Call:
             self.fail(error)
         except Exception:
             self.backend.log_bug()
-            self.fail(errors.Internal("internal error, logged; nothing is half done; other commands still work"))
+            self.fail(errors.Internal(errors.BUG))
 
     def take_answer(self) -> bytes | None:
         """The answer, once; None while there is none."""

@@ -119,6 +119,7 @@ class Client(Protocol):
         try:
             while (self._reader.waiting or self._input_ended) and self._may_take() and self._take_line():
                 pass
+            self._session.submit_run()
         finally:
             self._pumping = False
         self._balance()
@@ -127,7 +128,13 @@ class Client(Protocol):
         return not (self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
 
     def _take_line(self) -> bool:
-        """Take what comes next, a line or a telnet client's questions; whether there was anything."""
+        """Take what comes next, lines or a telnet client's questions; whether there was anything."""
+        lines = self._reader.plain_lines()
+        if lines:
+            waiting = len(lines)
+            self._session.take_sends(lines)
+            if len(lines) < waiting:
+                return True
         line = self._reader.next_line()
         replies = self._reader.take_replies()
         self._negotiate(replies)

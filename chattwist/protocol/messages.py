@@ -11,6 +11,7 @@ from chattwist.model import place
 from chattwist.names import fold, is_name
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Committed
+from chattwist.protocol.run import sent_text
 from chattwist.requests import Delete, Send, find_account
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def tell(call: "Call", done: Committed) -> None:
     operation, chat = done.operation, call.backend.chat
     if isinstance(operation, model.Sent):
         call.session.show(operation.id)
-        how = "sent to" if done.pushed else "queued for"
-        call.reply(250, f"{operation.id} {how} {chat.accounts[operation.recipient].shown}, on {done.replicas} replicas")
+        call.reply(250, sent_text(chat.accounts, done))
     elif isinstance(operation, model.Deleted):
         call.reply(250, f"{len(operation.messages)} deleted")
     elif isinstance(operation, model.PasswordChanged):

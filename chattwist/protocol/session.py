@@ -15,11 +15,12 @@ from chattwist.protocol.backend import Backend, Committed, Sink
 from chattwist.protocol.call import Call, Then
 from chattwist.protocol.commands import COMMANDS, Command
 from chattwist.protocol.messages import message_line
+from chattwist.protocol.run import VERBS, Run, plain_message
 from chattwist.protocol.telnet import Line, Problem
 from chattwist.requests import MOST_MARKED, MarkRead
 
 MOST_RUNNING = 64  # SENDs of one session that may be under way
-MOST_SHOWN = 1024  # newest messages of which a session remembers that they were shown to it
+MOST_SHOWN = 512  # newest messages of which a session remembers that they were shown to it, and up to as many before them
 
 _BAD_LINES = {
     Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; send a shorter one",
@@ -37,8 +38,8 @@ class Session:
     """What the server knows about one connection's user."""
 
     __slots__ = (
-        "_alone", "_asked", "_behind", "_calls", "_held", "_leaving", "_marking", "_out", "_pushed", "_reading", "_seen",
-        "_shown", "account", "address", "backend", "closed", "sink",
+        "_alone", "_asked", "_behind", "_calls", "_growing", "_held", "_leaving", "_marking", "_out", "_pushed", "_reading",
+        "_running", "_seen", "_shown", "_shown_before", "account", "address", "backend", "closed", "sink",
     )  # fmt: skip
 
     def __init__(self, backend: Backend, sink: Sink, address: str) -> None:
@@ -48,7 +49,9 @@ class Session:
         self.account: Account | None = None
         self.closed = False
         self._leaving = False  # QUIT was said
-        self._calls: list[Call] = []  # under way, oldest first: SENDs, or one other command
+        self._calls: list[Call | Run] = []  # under way, oldest first: SENDs, or one other command
+        self._running = 0  # how many commands those are
+        self._growing: Run | None = None  # the last of those, and not yet submitted: the next line may be of it, too
         self._alone = False  # whether that is one other command
         self._held: tuple[Command | None, Call] | None = None  # the next one, waiting for those
         self._asked: tuple[Call, Then] | None = None  # a 331 is out: the next line is for this
@@ -57,7 +60,8 @@ class Session:
         self._out = 0  # how many of those have gone out
         self._seen = 0  # how many of those had when the client last sent something: it can have seen them then
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet gone out
-        self._shown: dict[str, None] = {}
+        self._shown: dict[str, None] = {}  # ids of messages
+        self._shown_before = self._shown  # and of those that were shown before them
         self._behind: Place | None = None  # the first message that waits because the client is behind in reading
 
     # -- lines in
@@ -71,7 +75,7 @@ class Session:
             or self._reading
             or self._leaving
             or self.closed
-            or len(self._calls) >= MOST_RUNNING
+            or self._running >= MOST_RUNNING
         )
 
     @property
@@ -82,6 +86,31 @@ class Session:
     def heard(self) -> None:
         """The client sent something: it can have seen what had gone out by now, but nothing that is pushed from now on."""
         self._seen = self._out
+
+    def take_sends(self, lines: list[bytes]) -> None:
+        """Take, from the end of ``lines``, those next ones that may share a run; only while not blocked."""
+        account = self.account
+        if account is None or self._alone or self._asked:
+            return
+        while lines and self._running < MOST_RUNNING and lines[-1][:5] in VERBS:
+            message = plain_message(lines[-1][5:])
+            if message is None:
+                return
+            run = self._growing
+            if run is None:
+                run = self._growing = Run(self, account)
+                self._calls.append(run)
+            if self._seen:
+                self._read_with(run)
+            run.sends.items.append(message)
+            self._running += 1
+            lines.pop()
+
+    def submit_run(self) -> None:
+        """No more lines for now."""
+        if self._growing is not None:
+            run, self._growing = self._growing, None
+            run.submit()
 
     def line(self, line: Line) -> None:
         """Take the next line; only while not blocked."""
@@ -99,15 +128,20 @@ class Session:
                 self._begin(COMMANDS.get(command.verb), Call(self, command))
 
     def _begin(self, row: Command | None, call: Call) -> None:
+        self.submit_run()
         if self.idle or (row is not None and row.overlaps):
             self._run(row, call)
         else:
             self._held = row, call
 
     def _run(self, row: Command | None, call: Call) -> None:
-        self._calls.append(call)
+        self._await(call)
         self._alone = row is None or not row.overlaps
         call.guard(self._dispatch, row, call)
+
+    def _await(self, call: Call) -> None:
+        self._calls.append(call)
+        self._running += 1
 
     def _dispatch(self, row: Command | None, call: Call) -> None:
         if call.command.problem is not None:
@@ -134,14 +168,14 @@ class Session:
         call, _ = self._asked
         if problem is not Problem.TELNET:
             self._end_question()
-        self._calls.append(call)
+        self._await(call)
         call.fail(errors.Unreadable(_BAD_PASSWORDS[problem].format(call.command.verb)))
 
     def _password(self, content: bytes) -> None:
         assert self._asked is not None
         call, then = self._asked
         self._end_question()
-        self._calls.append(call)
+        self._await(call)
         self._alone = True
         call.guard(self._give_password, call, then, content)
 
@@ -162,7 +196,7 @@ class Session:
     def answered(self) -> None:
         """A call has its answer: let out what is next in order."""
         while self._calls and (answer := self._calls[0].take_answer()) is not None:
-            del self._calls[0]
+            self._running -= self._calls.pop(0).count
             if not self.closed:
                 self.sink.write(answer)
         self._go_on()
@@ -220,12 +254,12 @@ class Session:
     def show(self, message_id: str) -> None:
         """Remember that a message was shown, so that its deletion is told."""
         self._shown[message_id] = None
-        if len(self._shown) > MOST_SHOWN:
-            del self._shown[next(iter(self._shown))]
+        if len(self._shown) == MOST_SHOWN:
+            self._shown_before, self._shown = self._shown, {}
 
     def was_shown(self, message_id: str) -> bool:
         """Whether this session saw a message lately."""
-        return message_id in self._shown
+        return message_id in self._shown or message_id in self._shown_before
 
     def drained(self) -> None:
         """All that was written has gone out."""
@@ -239,10 +273,21 @@ class Session:
         """READ showed these messages: count them as read once their text has gone out."""
         self._reading = key, ids
 
+    def _take_seen(self) -> tuple[str, ...]:
+        ids = tuple(self._pushed[: self._seen])
+        self._pushed, self._out, self._seen = self._pushed[self._seen :], self._out - self._seen, 0
+        return ids
+
+    def _read_with(self, run: Run) -> None:
+        """What was seen before these SENDs is recorded with them."""
+        if run.sends.read or self._seen > MOST_MARKED:
+            self._count_as_read()
+        else:
+            run.sends.read = self._take_seen()
+
     def _count_as_read(self) -> None:
         if self._seen:
-            ids = tuple(self._pushed[: self._seen])
-            self._pushed, self._out, self._seen = self._pushed[self._seen :], self._out - self._seen, 0
+            ids = self._take_seen()
             for start in range(0, len(ids), MOST_MARKED):
                 some = ids[start : start + MOST_MARKED]
                 self._mark(some, "", pushed=some)
@@ -259,10 +304,15 @@ class Session:
 
     def _marked(self, account: Account, pushed: tuple[str, ...], result: Committed | errors.ChatError) -> None:
         self._marking -= 1
-        if isinstance(result, errors.ChatError) and self.account is account:  # still unread: a later line tries again
+        if isinstance(result, errors.ChatError):
+            self.not_marked(account, pushed)
+        self._go_on()
+
+    def not_marked(self, account: Account, pushed: tuple[str, ...]) -> None:
+        """These are still unread: a later line tries again."""
+        if self.account is account:
             self._pushed[:0] = pushed
             self._out += len(pushed)
-        self._go_on()
 
     # -- beginning and end
 
@@ -285,7 +335,8 @@ class Session:
 
     def _forget(self) -> None:
         self.account = None
-        self._pushed, self._out, self._seen, self._reading, self._shown, self._behind = [], 0, 0, None, {}, None
+        self._pushed, self._out, self._seen, self._reading, self._behind = [], 0, 0, None, None
+        self._shown = self._shown_before = {}
 
     def leave(self) -> None:
         """QUIT: what follows is not read any more, and once it is answered the connection ends."""

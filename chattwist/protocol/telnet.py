@@ -57,6 +57,7 @@ class LineReader:
 
     telnet: bool = attrs.field(default=False, init=False)
     ending: bytes = attrs.field(default=CRLF, init=False)
+    _lines: list[bytes] = attrs.field(factory=list, init=False)  # taken apart already, the next one last
     _raw: bytes = attrs.field(default=b"", init=False)
     _at: int = attrs.field(default=0, init=False)  # where in _raw the first byte is that was not looked at
     _rest: bytes = attrs.field(default=b"", init=False)  # looked at: a sequence whose end did not come yet
@@ -77,24 +78,33 @@ class LineReader:
     @property
     def waiting(self) -> bool:
         """Whether bytes are held that next_line() has not looked at."""
-        return self._at < len(self._raw)
+        return bool(self._lines) or self._at < len(self._raw)
+
+    def plain_lines(self) -> list[bytes]:
+        """The next lines, the first one last, as far as nothing but their ends makes lines of them; take off what is used."""
+        if not self._lines and not (self.telnet or self._line or self._state is not Problem.NONE):
+            self._split()
+        return self._lines
+
+    def _split(self) -> None:
+        """Take apart all whole lines together, where they are what nearly all are: plain, and of one ending."""
+        end = self._raw.rfind(LF, self._at) + 1
+        if not 0 < end - self._at <= MOST_IN_LINE:  # then none of them is too long
+            return
+        whole = self._raw[self._at : end]
+        ending = CRLF if whole.endswith(CRLF) else LF
+        returns = whole.count(b"\r")
+        if IAC in whole or (returns and not returns == whole.count(CRLF) == whole.count(LF)):
+            return
+        self.ending = ending
+        self._lines = whole[: -len(ending)].split(ending)
+        self._lines.reverse()
+        self._raw, self._at = self._raw[end:], 0
 
     def next_line(self) -> Line | None:
         """The next line; None when more bytes are needed, or when replies have to go out first."""
-        if not (self.telnet or self._line or self._state is not Problem.NONE):
-            end = self._raw.find(LF, self._at)
-            if 0 <= end < self._at + MOST_IN_LINE:
-                content = self._raw[self._at : end]
-                ending = LF
-                if content.endswith(b"\r"):
-                    content, ending = content[:-1], CRLF
-                if IAC not in content and CR not in content:
-                    self.ending = ending
-                    self._at = end + 1
-                    if not self.waiting:
-                        self._raw, self._at = b"", 0
-                    return Line(content)
-        return self._decode()
+        lines = self._lines or self.plain_lines()
+        return Line(lines.pop()) if lines else self._decode()
 
     def take_replies(self) -> bytes:
         """What telnet wants said now, before the answer to the line that next_line() gave."""
@@ -267,10 +277,17 @@ class LineReader:
 
     def _become_telnet(self) -> None:
         if not self.telnet:
+            self._put_back()
             self.telnet = True
             self.ending = CRLF
             self._answered |= _bit(WILL, BINARY)
             self._say(DO, BINARY)
+
+    def _put_back(self) -> None:
+        """What was taken apart as lines is to be read in another way."""
+        if self._lines:
+            self._raw = b"".join(line + self.ending for line in reversed(self._lines)) + self._raw[self._at :]
+            self._lines, self._at = [], 0
 
     def _negotiate(self, command: int, option: int) -> None:
         """Refuse what is asked for, each thing once: then no two parties can go on refusing for ever."""

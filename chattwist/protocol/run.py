@@ -1,0 +1,76 @@
+"""SENDs of one session that came together, on their way to their answers; pure. See the note in chattwist.requests.Sends."""
+
+from typing import TYPE_CHECKING
+
+from chattwist import errors
+from chattwist.accounts import Account
+from chattwist.protocol import grammar
+from chattwist.protocol.backend import Committed
+from chattwist.requests import Sends
+
+if TYPE_CHECKING:
+    from chattwist.protocol.session import Session
+
+VERB = b"SEND "
+VERBS = frozenset((VERB, b"send "))  # others are taken one by one
+
+
+def plain_message(content: bytes) -> tuple[str, str] | None:
+    """Recipient and text of a line behind its verb; None where somebody has to look closer."""
+    try:
+        name, _, text = content.decode("utf-8").partition(" ")
+    except UnicodeDecodeError:
+        return None
+    return (name, text) if name and text.isprintable() and text.isascii() and not text.isspace() and text else None
+
+
+class Run:
+    """Consecutive SENDs that have neither tags nor mistakes: as a Call, it is answered once, with all their replies."""
+
+    __slots__ = ("_account", "_answer", "sends", "session")
+
+    def __init__(self, session: "Session", account: Account) -> None:
+        self.session = session
+        self.sends = Sends(account.id, session.backend.mailbox)
+        self._account = account
+        self._answer: bytes | None = None
+
+    @property
+    def count(self) -> int:
+        """How many commands it is."""
+        return len(self.sends.items)
+
+    def submit(self) -> None:
+        """Have them committed."""
+        try:
+            self.session.backend.send_all(self.sends, self._done)
+        except Exception:
+            self.session.backend.log_bug()
+            self._done([errors.Internal(errors.BUG) for _ in self.sends.items], False)
+
+    def _done(self, results: list[Committed | errors.ChatError], marked: bool) -> None:
+        session = self.session
+        if not marked:
+            session.not_marked(self._account, self.sends.read)
+        accounts, ending = session.backend.chat.accounts, session.sink.ending.decode()
+        replies = []
+        for result in results:
+            if isinstance(result, errors.ChatError):
+                replies.append(f"{result.code} {grammar.clean(result.text)}{ending}")
+            else:
+                replies.append(f"250 {sent_text(accounts, result)}{ending}")
+                session.show(result.operation.id)
+        self._answer = "".join(replies).encode()
+        session.answered()
+
+    def take_answer(self) -> bytes | None:
+        """The answer, once; None while there is none."""
+        answer, self._answer = self._answer, None
+        return answer
+
+
+def sent_text(accounts: dict[str, Account], done: Committed) -> str:
+    """What is told of a message that was sent."""
+    message = done.operation
+    how = "sent to" if done.pushed else "queued for"
+    return f"{message.id} {how} {accounts[message.recipient].shown}, on {done.replicas} replicas"
