@@ -13,7 +13,6 @@ from chattwist.protocol.backend import Done, SendsDone
 from chattwist.requests import HERE, MOST_MARKED, AnyRequest, Claim, MarkRead, Sends, Stamp, Tag
 
 
-
 @attrs.define(eq=False)
 class Waiting:
     """A request before it is decided; None stands for a barrier. That of Sends is told a list, see Backend.send_all.
@@ -62,7 +61,7 @@ class Deciding:
         stamp: Stamp = partial(self._stamps.next, now, self._chat.latest)
         for one in waiting:
             request = one.request
-            if type(request) is Sends:
+            if isinstance(request, Sends):
                 self._send(one.done, request, stamp, batch)
                 if request.read:
                     marks.append((request.read, None))
@@ -79,14 +78,13 @@ class Deciding:
             elif isinstance(request, MarkRead):
                 marks.append((request.messages, one.done))
                 continue
-            assert not isinstance(request, Sends)
             self._decide(one, request, now, stamp, batch)
         self._mark_read(marks, stamp, batch)
         return batch
 
     def _send(self, done: SendsDone, request: Sends, stamp: Stamp, batch: Batch) -> None:
         made = request.decide(self._chat, stamp, self._bug)
-        operations = [one for one in made if type(one) is model.Sent]
+        operations = [one for one in made if isinstance(one, model.Sent)]
         batch.operations += operations
         batch.tags += [HERE] * len(operations)
         batch.sends.append((done, made))

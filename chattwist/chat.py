@@ -74,26 +74,38 @@ class Chat:
         account.messages, account.unread, account.unread_from = [], {}, {}
 
     def _sent(self, operation: model.Sent) -> None:
-        if self.messages.get(operation.id) or operation.id in self._copies:
+        message_id, accounts = operation.id, self.accounts
+        if (operation.key or not operation.text) and not self._is_looked_at_closer(operation):
             return
-        if not operation.text:  # another replica knows of its deletion, and has nothing else left
-            self.gone.add(operation.id)
-        if operation.key and not self._counts(operation):
+        sender = accounts.get(operation.sender) or accounts.known(operation.sender)
+        recipient = accounts.get(operation.recipient) or accounts.known(operation.recipient)
+        if message_id in self.gone or (sender.deleted and recipient.deleted) or message_id in self._copies:
             return
-        sender, recipient = self.accounts.known(operation.sender), self.accounts.known(operation.recipient)
-        if operation.id in self.gone or (sender.deleted and recipient.deleted):
+        if not self.messages.add(operation):
             return
-        self.messages.add(operation)
-        # what was decoded has strings of its own for what its account has already: a fifth of its memory
-        force_setattr(operation, "sender", sender.id)
-        force_setattr(operation, "recipient", recipient.id)
+        if operation.sender is not sender.id or operation.recipient is not recipient.id:
+            # what was decoded has strings of its own for what its account has already: a fifth of its memory
+            force_setattr(operation, "sender", sender.id)
+            force_setattr(operation, "recipient", recipient.id)
+        pair = self._pairs.get(key := _pair(operation))
+        if pair is None:
+            pair = self._pairs[key] = []
+        insert = _append if operation.at > self.latest else _insert  # the newest of all is so in each list
+        insert(pair, operation)
         if not sender.deleted:
-            _insert(sender.messages, operation)
+            insert(sender.messages, operation)
         if recipient is not sender and not recipient.deleted:
-            _insert(recipient.messages, operation)
-        _insert(self._pairs.setdefault(_pair(operation), []), operation)
+            insert(recipient.messages, operation)
         if not recipient.deleted:
             self._count_unread(recipient, operation)
+
+    def _is_looked_at_closer(self, operation: model.Sent) -> bool:
+        """Whether a message counts that has a retry key, or of which another replica has no more left than its deletion."""
+        if operation.id in self.messages or operation.id in self._copies:
+            return False
+        if not operation.text:
+            self.gone.add(operation.id)
+        return not operation.key or self._counts(operation)
 
     def _counts(self, operation: model.Sent) -> bool:
         """One message a retry key and day, also when two halves of a cut cluster each stored one.
@@ -141,19 +153,21 @@ class Chat:
         return not (self.accounts.known(message.sender).deleted and self.accounts.known(message.recipient).deleted)
 
     def _count_unread(self, recipient: Account, message: model.Sent) -> None:
-        if message.id in self._read:
+        if self._read and message.id in self._read:
             self._read.discard(message.id)
             return
         recipient.unread[message.id] = message
-        recipient.unread_from[message.sender] = recipient.unread_from.get(message.sender, 0) + 1
+        unread_from = recipient.unread_from
+        unread_from[message.sender] = unread_from.get(message.sender, 0) + 1
         if message.at <= self.latest:  # it came late: another may stand behind it already
             recipient.unread_in_order = False
 
     def _marked_read(self, operation: model.Read) -> None:
         self._remember(operation, operation.account)
         ids = []
+        messages = self.messages.known
         for message_id in operation.messages:
-            message = self.messages.get(message_id)
+            message = messages(message_id)
             if message is not None:
                 self._forget_unread(message)
                 ids.append(message.id)
@@ -167,11 +181,12 @@ class Chat:
         recipient = self.accounts[message.recipient]
         if recipient.unread.pop(message.id, None) is None:
             return
-        left = recipient.unread_from[message.sender] - 1
+        unread_from, sender = recipient.unread_from, message.sender
+        left = unread_from[sender] - 1
         if left:
-            recipient.unread_from[message.sender] = left
+            unread_from[sender] = left
         else:
-            del recipient.unread_from[message.sender]
+            del unread_from[sender]
 
     def _deleted(self, operation: model.Deleted) -> None:
         self._remember(operation, operation.account)
@@ -276,7 +291,11 @@ def _last(messages: list[model.Sent], count: int, before: Place | None) -> Itera
 
 
 def _pair(message: model.Sent) -> tuple[str, str]:
-    return min(message.sender, message.recipient), max(message.sender, message.recipient)
+    one, other = message.sender, message.recipient
+    return (one, other) if one < other else (other, one)
+
+
+_append = list.append
 
 
 def _insert(messages: list[model.Sent], message: model.Sent) -> None:

@@ -100,7 +100,7 @@ class Commits:
         most, room = 0, MOST_OPERATIONS
         while room > 0 and most < len(self._waiting):
             request = self._waiting[most].request
-            room -= len(request.items) if type(request) is Sends else 1
+            room -= len(request.items) if isinstance(request, Sends) else 1
             most += 1
         waiting, self._waiting = self._waiting[:most], self._waiting[most:]
         return waiting
@@ -123,7 +123,7 @@ class Commits:
     def _tell_sends(self, batch: Batch, failure: errors.ChatError | None, replicas: int) -> None:
         for done, made in batch.sends:
             results: list[Any] = [
-                (failure or self._result_of(one, replicas)) if type(one) is model.Sent else one for one in made
+                (failure or self._result_of(one, replicas)) if isinstance(one, model.Sent) else one for one in made
             ]
             try:
                 done(results, failure is None)

@@ -25,16 +25,19 @@ class Delivery:
 
     def take(self, operation: model.AnyOperation) -> None:
         """Merge one operation, and tell of it."""
-        shown = self._sessions_that_saw(operation) if isinstance(operation, model.Deleted) else ()
+        if isinstance(operation, model.Deleted):
+            return self._delete(operation)
         self._chat.apply(operation)
-        match operation:
-            case model.Sent():
-                self._arrive(operation)
-            case model.Unregistered():
-                self._end(operation.account)
-            case model.Deleted():
-                for message_id in operation.messages:
-                    self._log.forget_text(message_id)
+        if isinstance(operation, model.Sent):
+            self._arrive(operation)
+        elif isinstance(operation, model.Unregistered):
+            self._end(operation.account)
+
+    def _delete(self, operation: model.Deleted) -> None:
+        shown = self._sessions_that_saw(operation)
+        self._chat.apply(operation)
+        for message_id in operation.messages:
+            self._log.forget_text(message_id)
         for session, message_id in shown:
             session.event(f"DELETED {message_id}")
 
@@ -47,9 +50,10 @@ class Delivery:
     def push(self) -> None:
         """Push what arrived since the last time, to sessions that are still there and were not shown it meanwhile."""
         arrived, self._arrived = self._arrived, []
+        sessions, known = self._online.sessions, self._chat.messages.known
         for session, message in arrived:
-            is_here = self._online.sessions.get(message.recipient) is session
-            if is_here and message.id in self._chat.messages and not session.was_shown(message.id):
+            is_here = sessions.get(message.recipient) is session
+            if is_here and known(message.id) is not None and not session.was_shown(message.id):
                 session.push(message)
 
     def _end(self, account: str) -> None:

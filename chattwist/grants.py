@@ -67,11 +67,14 @@ class Grants:
     def may_act(self, rank: int, account: str, session: str) -> bool:
         """Whether the session is the account's; where none is known, it becomes so: its grant was lost with a view."""
         login = self._roster.get(account)
+        if login is not None:
+            return login.session == session
         known = self._chat.accounts.get(account)
-        lost = login is None and not self._roster.is_over(session)
+        lost = not self._roster.is_over(session)
         if lost and self._view is not None and known is not None and not known.deleted:
-            login = self._grant(Enter(0, NEVER, rank, account, "", False, session))
-        return login is not None and login.session == session
+            self._grant(Enter(0, NEVER, rank, account, "", False, session))
+            return True
+        return False
 
     def _grant(self, wish: Enter) -> Login:
         assert self._view is not None

@@ -174,7 +174,9 @@ class Sends:
         self.items: list[tuple[str, str]] = []
         self.read: tuple[str, ...] = ()
 
-    def decide(self, chat: Chat, stamp: Stamp, bug: Callable[[], errors.ChatError]) -> list[model.Sent | errors.ChatError]:
+    def decide(
+        self, chat: Chat, stamp: Stamp, bug: Callable[[], errors.ChatError]
+    ) -> list[model.Sent | errors.ChatError]:
         """Of each message the operation, or why it is refused; ``bug`` logs the exception being handled and tells of it."""
         account = chat.accounts.get(self.account)
         if account is None or account.deleted:
@@ -247,7 +249,9 @@ def find_account(chat: Chat, name: str) -> Account:
 
 def find_addressee(chat: Chat, name: str, mailbox: int) -> Account:
     """The account of that name, with room for another unread message; errors.NotFound or errors.OverLimit."""
-    account = find_account(chat, name)
+    account = chat.account(name)
+    if account is None or account.id in chat.accounts.unconfirmed:
+        account = find_account(chat, name)
     if len(account.unread) >= mailbox:
         raise errors.OverLimit(f"{account.name} has {mailbox} unread messages; try again when some are read")
     return account

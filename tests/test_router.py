@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chattwist import errors, model
 from chattwist.batch import Waiting
 from chattwist.cluster import Timings
-from chattwist.protocol.backend import Committed
+from chattwist.protocol.backend import Committed, Done
 from chattwist.replication.log import Log
 from chattwist.replication.messages import (
     NEVER,
@@ -114,6 +114,11 @@ class FakeOutside:
         self.bugs = 0
         self.here = True
         self.ended: list[str] = []
+        self.marks: list[tuple[tuple[str, ...], Done]] = []
+
+    def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
+        """See Outside."""
+        self.marks.append((ids, done))
 
     def send(self, rank: int, message: AnyMessage) -> None:
         """See Outside."""

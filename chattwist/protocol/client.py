@@ -207,10 +207,11 @@ class Client(Protocol):
         """See Sink."""
         if self._closing:
             return False
-        if self._events and self._events + len(data) > self._clients.cluster.limits.output:
+        events = self._events + len(data)
+        if self._events and events > self._clients.cluster.limits.output:
             self._behind = self._clients.now() if self._behind is None else self._behind
             return False
-        self._events += len(data)
+        self._events = events
         self.write(data)
         return True
 

@@ -25,8 +25,9 @@ HISTORY_USAGE = "usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1"
 
 def message_line(chat: Chat, message: model.Sent) -> str:
     """``ID TIME SENDER RECIPIENT text``."""
-    sender, recipient = chat.accounts[message.sender], chat.accounts[message.recipient]
-    return f"{message.id} {grammar.time_text(message.at)} {sender.shown} {recipient.shown} {message.text}"
+    accounts = chat.accounts
+    sender, recipient = accounts[message.sender].shown, accounts[message.recipient].shown
+    return f"{message.id} {grammar.second_text(message.at // 1_000_000)} {sender} {recipient} {message.text}"
 
 
 def send(call: "Call") -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from chattwist import errors
+from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Committed
@@ -55,11 +55,11 @@ class Run:
         accounts, ending = session.backend.chat.accounts, session.sink.ending.decode()
         replies = []
         for result in results:
-            if isinstance(result, errors.ChatError):
-                replies.append(f"{result.code} {grammar.clean(result.text)}{ending}")
-            else:
+            if isinstance(result, Committed):
                 replies.append(f"250 {sent_text(accounts, result)}{ending}")
                 session.show(result.operation.id)
+            else:
+                replies.append(f"{result.code} {grammar.clean(result.text)}{ending}")
         self._answer = "".join(replies).encode()
         session.answered()
 
@@ -72,5 +72,6 @@ class Run:
 def sent_text(accounts: dict[str, Account], done: Committed) -> str:
     """What is told of a message that was sent."""
     message = done.operation
+    assert isinstance(message, model.Sent)
     how = "sent to" if done.pushed else "queued for"
     return f"{message.id} {how} {accounts[message.recipient].shown}, on {done.replicas} replicas"

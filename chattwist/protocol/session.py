@@ -20,7 +20,9 @@ from chattwist.protocol.telnet import Line, Problem
 from chattwist.requests import MOST_MARKED, MarkRead
 
 MOST_RUNNING = 64  # SENDs of one session that may be under way
-MOST_SHOWN = 512  # newest messages of which a session remembers that they were shown to it, and up to as many before them
+MOST_SHOWN = (
+    512  # newest messages of which a session remembers that they were shown to it, and up to as many before them
+)
 
 _BAD_LINES = {
     Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; send a shorter one",
@@ -70,12 +72,7 @@ class Session:
     def blocked(self) -> bool:
         """Whether the next line has to wait."""
         return bool(
-            self._alone
-            or self._held
-            or self._reading
-            or self._leaving
-            or self.closed
-            or self._running >= MOST_RUNNING
+            self._alone or self._held or self._reading or self._leaving or self.closed or self._running >= MOST_RUNNING
         )
 
     @property
@@ -227,11 +224,12 @@ class Session:
             self._behind = place(message)
 
     def _try_to_push(self, message: model.Sent) -> bool:
-        line = grammar.event(f"MSG {message_line(self.backend.chat, message)}", self.sink.ending)
-        if self.closed or not self.sink.push(line):
+        sink, message_id = self.sink, message.id
+        line = grammar.event(f"MSG {message_line(self.backend.chat, message)}", sink.ending)
+        if self.closed or not sink.push(line):
             return False
-        self._pushed.append(message.id)
-        self.show(message.id)
+        self._pushed.append(message_id)
+        self.show(message_id)
         return True
 
     def _catch_up(self) -> None:

@@ -1,6 +1,6 @@
 """All operations that this replica holds durably, by origin: what catching up goes by; pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -49,8 +49,10 @@ class Log:
             operations.append(following)
         return True
 
-    def new_of(self, operations: Iterable[model.AnyOperation]) -> list[model.AnyOperation]:
+    def new_of(self, operations: Sequence[model.AnyOperation]) -> Sequence[model.AnyOperation]:
         """Those that follow on what is here, in their order: each the next of its origin (R3)."""
+        if self._all_follow(operations):
+            return operations
         ends: Vector = {}
         found = []
         for operation in operations:
@@ -63,6 +65,27 @@ class Log:
                 end = number
             ends[origin] = end
         return found
+
+    def _all_follow(self, operations: Sequence[model.AnyOperation]) -> bool:
+        """Whether these are the next ones of one origin, as those of a commit are."""
+        if not operations:
+            return True
+        origin, _ = split(operations[0].id)
+        if self._loose.get(origin):  # some of them may be here already
+            return False
+        start = len(self._origins.get(origin, ())) + 1
+        return [operation.id for operation in operations] == [
+            f"{origin}-{number}" for number in range(start, start + len(operations))
+        ]
+
+    def take(self, fresh: Sequence[model.AnyOperation]) -> None:
+        """Take in what new_of() found, if nothing came in between."""
+        if fresh and self._all_follow(fresh):
+            origin, _ = split(fresh[0].id)
+            self._origins.setdefault(origin, []).extend(fresh)
+        else:
+            for operation in fresh:
+                self.add(operation)
 
     def get(self, operation_id: str) -> model.AnyOperation | None:
         """The operation of that id."""

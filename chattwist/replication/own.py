@@ -25,6 +25,11 @@ class Write:
     fresh: Sequence[model.AnyOperation] = ()
     unsettled: bool = False
 
+    @property
+    def is_new(self) -> bool:
+        """Whether all operations of it are."""
+        return not isinstance(self.what, State) and len(self.fresh) == len(self.what)
+
 
 class Own:
     """State and disk of this replica, and the effects of the present step.
@@ -48,6 +53,7 @@ class Own:
         self.is_full = False  # what was to be written last found no room
         self.full_until = 0.0  # until when nothing is written after that
         self.unsettled: set[str] = set()  # ids of operations caught up with since the view began: others may lack them
+        self.wrote_all = False  # while ``then`` is called: everything in that write was new, and is here now
         self.effects: list[Effect] = []
         self._full_for = 0.0
         self._writes: deque[Write] = deque()
@@ -144,7 +150,9 @@ class Own:
             self.effects.append(Say("this replica's disk is full: it takes part again once there is room", loud=True))
         if not full:
             self._is_durable(write)
+        self.wrote_all = not full and write.is_new
         write.then(not full)
+        self.wrote_all = False
         self._begin()
 
     def _is_durable(self, write: Write) -> None:
@@ -152,8 +160,7 @@ class Own:
             self.state = write.what
             return
         self._full_for = self.full_until = 0.0
-        for operation in write.fresh:
-            self.log.add(operation)
+        self.log.take(write.fresh)
         if write.unsettled:
             self.unsettled.update(operation.id for operation in write.fresh)
-        self.effects.append(Apply(write.fresh, write.tags if len(write.fresh) == len(write.what) else ()))
+        self.effects.append(Apply(write.fresh, write.tags if write.is_new else ()))

@@ -110,7 +110,8 @@ class Rounds:
         self._counted = view.epoch, max(self._number(view), message.number)
 
         def stored(durable: bool) -> None:
-            whole = durable and all(self._own.log.get(operation.id) for operation in message.operations)
+            log, all_new = self._own.log, self._own.wrote_all
+            whole = durable and (all_new or all(log.get(operation.id) for operation in message.operations))
             if whole:
                 self._held = message.epoch, message.number
                 self._own.settle(message.operations)

@@ -1,6 +1,6 @@
 """Rules R1 to R11, on data, each broken in the production code while a context lasts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
@@ -71,7 +71,7 @@ def vector_ahead() -> Iterator[None]:
     """R3: the version vector moves before the data is durable."""
     new_of = Log.new_of
 
-    def at_once(self: Log, operations: Iterable[model.AnyOperation]) -> list[model.AnyOperation]:
+    def at_once(self: Log, operations: Sequence[model.AnyOperation]) -> Sequence[model.AnyOperation]:
         found = new_of(self, operations)
         for operation in found:
             self.add(operation)

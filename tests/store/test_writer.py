@@ -310,7 +310,7 @@ class ThreadTests(TestCase):
         await self.writer.stop()
 
     async def test_trust(self) -> None:
-        """A disk that is found slow again is not trusted for twice as long, and once it was quick for long, for as short as ever."""
+        """A disk that is found slow again is not trusted for twice as long; once it was quick for long, as before."""
         for _ in range(3):
             self.writer._judge(0, 100)
         self.assertEqual(self.writer._threaded_until, 104)
