@@ -114,6 +114,9 @@ class Guard(Protocol):
         self.transport.setTcpKeepAlive(True)
         self._deadline = self._clock.callLater(PATIENCE, self.refuse, f"no proof of who it is within {PATIENCE:g} s")
         self._waiting.add(self)
+        socket = getattr(self.transport, "transport", None)
+        if isinstance(socket, Connection):
+            write_at_once(socket)
 
     def handshakeCompleted(self) -> None:
         """Let the peer speak if it may."""
@@ -135,12 +138,6 @@ class Guard(Protocol):
                 self._inner.dataReceived(data)
             except Exception as error:  # whatever Banana raises: it is the peer's doing, and ends this connection only
                 self.refuse(f"it sent {error or type(error).__name__}")
-
-    def flush(self) -> None:
-        """What was written goes out now, as far as the socket takes it; the reactor would do it after its next wait."""
-        socket = self.transport.transport
-        if isinstance(socket, Connection) and socket.connected and not socket.disconnecting:
-            socket.doWrite()  # where that fails, the reactor will find so, too
 
     def greeted(self) -> None:
         """The peer has said hello: it may stay."""
@@ -174,6 +171,25 @@ class Guard(Protocol):
         if unproven:
             self.complain(explain(reason) if self._inner is None else _TURNED_AWAY)
         self._lost(self)
+
+
+def write_at_once(socket: Connection) -> None:
+    """From now on what is written to it goes out at once, and only what it does not take waits for the reactor.
+
+    A commit waits for it, and it saves two calls of epoll_ctl for each message: 5 % of a single client's rate. It is done
+    where Twisted begins to wait: behind what waits already, and where a connection is closed, it goes on to do so.
+    """
+    wait = socket.startWriting
+
+    def write() -> None:
+        if socket.dataBuffer or not socket._tempDataLen or socket.disconnecting:
+            wait()
+            return
+        socket.doWrite()  # where that fails, the reactor finds so, too
+        if socket.dataBuffer:
+            wait()
+
+    socket.startWriting = write  # type: ignore[method-assign]
 
 
 class Guards(Factory):

@@ -87,6 +87,16 @@ class Log:
             for operation in fresh:
                 self.add(operation)
 
+    def holds(self, operations: Sequence[model.AnyOperation]) -> bool:
+        """Whether all of these are here."""
+        if not operations:
+            return True
+        origin, first = split(operations[0].id)
+        here = self._origins.get(origin, [])[first - 1 : first - 1 + len(operations)]
+        if [operation.id for operation in here] == [operation.id for operation in operations]:  # as those of a commit
+            return True
+        return all(self.get(operation.id) is not None for operation in operations)
+
     def get(self, operation_id: str) -> model.AnyOperation | None:
         """The operation of that id."""
         origin, number = split(operation_id)

@@ -156,7 +156,7 @@ class Append(Message, frozen=True, tag="append"):
 
 
 class Ack(Message, frozen=True, tag="ack"):
-    """The sender holds the view's commits up to ``number`` durably and has applied them."""
+    """The sender holds the view's commits up to ``number`` durably, and applies them before it hears anything else."""
 
     epoch: Epoch
     number: int

@@ -168,9 +168,7 @@ class Outbound:
         self._up_since = self._side.reactor.seconds()
 
         def take(chunk: bytes, asks: bool) -> Deferred[object] | None:
-            answer = maybeDeferred(root.callRemote, "take", chunk) if asks else root.broker.tell(chunk)
-            guard.flush()
-            return answer
+            return maybeDeferred(root.callRemote, "take", chunk) if asks else root.broker.tell(chunk)
 
         self._sending = Sending(self._side.reactor, take, guard.refuse)
         self._side.heard.connected(self._rank)

@@ -24,11 +24,7 @@ class Write:
     then: Then
     fresh: Sequence[model.AnyOperation] = ()
     unsettled: bool = False
-
-    @property
-    def is_new(self) -> bool:
-        """Whether all operations of it are."""
-        return not isinstance(self.what, State) and len(self.fresh) == len(self.what)
+    early: bool = False
 
 
 class Own:
@@ -53,7 +49,6 @@ class Own:
         self.is_full = False  # what was to be written last found no room
         self.full_until = 0.0  # until when nothing is written after that
         self.unsettled: set[str] = set()  # ids of operations caught up with since the view began: others may lack them
-        self.wrote_all = False  # while ``then`` is called: everything in that write was new, and is here now
         self.effects: list[Effect] = []
         self._full_for = 0.0
         self._writes: deque[Write] = deque()
@@ -101,10 +96,14 @@ class Own:
     # -- the disk: one write at a time, so that each is judged by what is durable (R3)
 
     def store(
-        self, operations: Sequence[model.AnyOperation], then: Then, tags: Tags = (), *, unsettled: bool = False
-    ) -> None:
-        """Make durable and apply those operations that are new and follow on what is here; ``unsettled``: see there."""
-        self._write(Write(operations, tags, then, unsettled=unsettled))
+        self, operations: Sequence[model.AnyOperation], then: Then, tags: Tags = (), *, unsettled: bool = False,
+        early: bool = False,
+    ) -> None:  # fmt: skip
+        """Make durable and apply those operations that are new and follow on what is here; ``unsettled``: see there.
+
+        ``early``: what ``then`` brings about is done just before they are applied, and else just after.
+        """
+        self._write(Write(operations, tags, then, unsettled=unsettled, early=early))
 
     def settle(self, operations: Sequence[model.AnyOperation]) -> None:
         """All members have these, or will."""
@@ -148,19 +147,21 @@ class Own:
             self._full_for = min(60.0, max(1.0, self._full_for * 2))
             self.full_until = self.now + self._full_for
             self.effects.append(Say("this replica's disk is full: it takes part again once there is room", loud=True))
-        if not full:
-            self._is_durable(write)
-        self.wrote_all = not full and write.is_new
-        write.then(not full)
-        self.wrote_all = False
+        applied = self._is_durable(write) if not full else []
+        if write.early:
+            write.then(not full)
+        self.effects += applied
+        if not write.early:
+            write.then(not full)
         self._begin()
 
-    def _is_durable(self, write: Write) -> None:
+    def _is_durable(self, write: Write) -> list[Effect]:
+        """Take note of what was written; gives what is to be done with it."""
         if isinstance(write.what, State):
             self.state = write.what
-            return
+            return []
         self._full_for = self.full_until = 0.0
         self.log.take(write.fresh)
         if write.unsettled:
             self.unsettled.update(operation.id for operation in write.fresh)
-        self.effects.append(Apply(write.fresh, write.tags if write.is_new else ()))
+        return [Apply(write.fresh, write.tags if len(write.fresh) == len(write.what) else ())]

@@ -110,15 +110,15 @@ class Rounds:
         self._counted = view.epoch, max(self._number(view), message.number)
 
         def stored(durable: bool) -> None:
-            log, all_new = self._own.log, self._own.wrote_all
-            whole = durable and (all_new or all(log.get(operation.id) for operation in message.operations))
+            whole = durable and self._own.log.holds(message.operations)
             if whole:
                 self._held = message.epoch, message.number
                 self._own.settle(message.operations)
             answer = Ack(message.epoch, message.number) if whole else Unfit(message.epoch)
             self._own.send(rank, answer)
 
-        self._own.store(message.operations, stored, message.tags)
+        # the primary need not wait until it is applied: that comes in the same turn, before anything else is heard (R20)
+        self._own.store(message.operations, stored, message.tags, early=True)
 
     def acknowledge_again(self) -> None:
         """The connection to the primary is new: what was acknowledged last may have been lost."""
