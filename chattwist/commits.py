@@ -1,7 +1,7 @@
 """From requests to committed operations: one commit at a time, and all that comes meanwhile shares the next one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -45,13 +45,17 @@ class Commits:
         now: Callable[[], int],
         journal: Journal,
         result: Callable[[model.AnyOperation, int], Committed],
+        results: Callable[[Sequence[model.Sent | errors.ChatError], int], list[Committed | errors.ChatError]],
         is_settled: Callable[[str], bool],
     ) -> None:
         """``now`` gives microseconds since 1970, ``result`` what to tell of an operation that so many replicas hold.
 
+        ``results`` does so for several messages, and leaves errors among them as they are.
         ``is_settled`` tells of the id of an operation that is here whether all others have it, too.
         """
-        self._reactor, self._stamps, self._now, self._journal, self._result = reactor, stamps, now, journal, result
+        self._reactor, self._stamps, self._now, self._journal = reactor, stamps, now, journal
+        self._result, self._results = result, results
+        self._when_idle: Callable[[], None] | None = None
         self._deciding = Deciding(chat, stamps, is_settled, lambda: self.log.failure("a request could not be decided"))
         self._waiting: list[Waiting] = []
         self._busy = False
@@ -71,6 +75,15 @@ class Commits:
         ``done(ChatError)`` if it does not.
         """
         self._add(Waiting(None, done))
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was submitted is done."""
+        return not self._busy
+
+    def when_idle(self, done: Callable[[], None]) -> None:
+        """Call ``done`` once that is so."""
+        self._when_idle = done
 
     def give_back(self) -> list[Waiting]:
         """What was not begun: another replica leads now."""
@@ -122,12 +135,10 @@ class Commits:
 
     def _tell_sends(self, batch: Batch, failure: errors.ChatError | None, replicas: int) -> None:
         for done, made in batch.sends:
-            results: list[Any] = [
-                (failure or self._result_of(one, replicas)) if isinstance(one, model.Sent) else one for one in made
-            ]
             try:
+                results = _failed(made, failure) if failure is not None else self._results(made, replicas)
                 done(results, failure is None)
-            except Exception:
+            except Exception:  # the others of this commit, and all later ones, must not wait for ever
                 self.log.failure("an answer could not be given")
 
     def _result_of(self, operation: model.AnyOperation | None, replicas: int) -> object:
@@ -159,6 +170,9 @@ class Commits:
         self._busy = bool(self._waiting)
         if self._busy:
             self._gather()
+        elif self._when_idle is not None:
+            idle, self._when_idle = self._when_idle, None
+            idle()
 
     def _gather(self, known: int = -1, quiet: int = 0, turn: int = 0) -> None:
         """Let those come along who were answered just now and ask again at once; else there are two crowds that take turns.
@@ -177,3 +191,7 @@ class Commits:
             done(result)
         except Exception:
             self.log.failure("an answer could not be given")
+
+
+def _failed(made: list[model.Sent | errors.ChatError], failure: errors.ChatError) -> list[Committed | errors.ChatError]:
+    return [failure if isinstance(one, model.Sent) else one for one in made]

@@ -58,7 +58,7 @@ class Replica:
         )  # fmt: skip
         self.member = Member(self.core, self, writer, reactor, self._disk_failed, cluster.names)
         self._stamps = stamps = model.Stamps(origin)
-        self._commits = Commits(reactor, chat, stamps, self._clock, self, self.result, self._is_settled)
+        self._commits = Commits(reactor, chat, stamps, self._clock, self, self.result, self._results, self._is_settled)
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
         self._router = Router(
             self._rank, lambda: reactor.seconds(), cluster.timings, log, self._commits, self._grants, self,
@@ -209,6 +209,17 @@ class Replica:
             self._roster.get(operation.recipient) is not None or not self.chat.is_unread(operation)
         )
         return Committed(operation, replicas, pushed)
+
+    def _results(
+        self, made: Sequence[model.Sent | errors.ChatError], replicas: int
+    ) -> list[Committed | errors.ChatError]:
+        online, is_unread = self._roster.logins, self.chat.is_unread
+        return [
+            Committed(one, replicas, one.recipient in online or not is_unread(one))
+            if isinstance(one, model.Sent)
+            else one
+            for one in made
+        ]
 
     def _is_settled(self, operation: str) -> bool:
         settled = self.core.is_settled(operation)

@@ -10,12 +10,12 @@ MOST_OVER = 10_000
 
 
 class Roster:
-    """The sessions by account id, in the order of the accounts' names."""
+    """The sessions by account id, in the order of the accounts' names; ``logins`` is for reading."""
 
     def __init__(self, name_of: Callable[[str], str | None]) -> None:
         """``name_of`` gives the name of the account of that id, None if it is deleted: then it has no session."""
         self._name_of = name_of
-        self._logins: dict[str, Login] = {}
+        self.logins: dict[str, Login] = {}
         self._over: dict[str, None] = {}  # ids of sessions that gave way, the last MOST_OVER of them
         self._newest: dict[str, Login] = {}  # each account's last grant, also where that session is gone
         self._ordered: list[tuple[str, str]] = []  # (folded name at login, account id)
@@ -23,7 +23,7 @@ class Roster:
 
     def replace(self, logins: Iterable[Login], over: Iterable[str] = ()) -> None:
         """These are the sessions now, no others; those whose ids are in ``over`` had to give way to newer ones."""
-        self._logins, self._places = {}, {}
+        self.logins, self._places = {}, {}
         for session in over:
             self._gave_way(session)
         for login in logins:
@@ -32,7 +32,7 @@ class Roster:
 
     def get(self, account: str) -> Login | None:
         """The session of an account."""
-        return self._logins.get(account)
+        return self.logins.get(account)
 
     def is_over(self, session: str) -> bool:
         """Whether the session had to give way to a newer one, as far as is known; that one may be gone by now."""
@@ -45,11 +45,11 @@ class Roster:
 
     def at(self, rank: int) -> list[Login]:
         """The sessions at one replica."""
-        return [login for login in self._logins.values() if login.rank == rank]
+        return [login for login in self.logins.values() if login.rank == rank]
 
     def elsewhere(self, rank: int) -> list[Login]:
         """The sessions at all others."""
-        return [login for login in self._logins.values() if login.rank != rank]
+        return [login for login in self.logins.values() if login.rank != rank]
 
     def enter(self, login: Login) -> None:
         """The account has this session now."""
@@ -61,10 +61,10 @@ class Roster:
         name = self._name_of(login.account)
         if name is None:
             return False
-        is_new = login.account not in self._logins
+        is_new = login.account not in self.logins
         if is_new:
             self._places[login.account] = fold(name), login.account
-        self._logins[login.account] = login
+        self.logins[login.account] = login
         self._note(login)
         return is_new
 
@@ -99,7 +99,7 @@ class Roster:
 
     def leave(self, account: str) -> None:
         """It has none any more."""
-        if self._logins.pop(account, None) is not None:
+        if self.logins.pop(account, None) is not None:
             del self._ordered[bisect_left(self._ordered, self._places.pop(account))]
 
     def page(self, after: str, limit: int) -> tuple[list[str], bool]:

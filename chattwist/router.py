@@ -63,24 +63,11 @@ class Router:
 
     def send_all(self, sends: Sends, session: str, done: SendsDone) -> None:
         """Have messages of a session here committed, see Backend.send_all."""
-        self._open += 1
-        self._send(sends, session, partial(self._were_sent, done))
-
-    def _send(self, sends: Sends, session: str, done: SendsDone) -> None:
         leads = self._role == "primary" and self._refusal is None
         if leads and self._grants.may_act(self._rank, sends.account, session):
             self._commits.send_all(sends, done, session, self._rank)
         else:
             Apart(sends, done).submit(partial(self.submit, session=session), self._outside.mark_read)
-
-    def _were_sent(self, done: SendsDone, results: list[Committed | errors.ChatError], marked: bool) -> None:
-        self._open -= 1
-        try:
-            done(results, marked)
-        except Exception:  # as in _ended
-            self._outside.log_bug()
-        if self._stopping:
-            self._check_settled()
 
     def enter(self, wish: Enter, done: Done, patient: bool = False) -> None:
         """Ask for a session here; ``done(Login | ChatError)``. ``patient``: though there has been no primary for long."""
@@ -109,7 +96,11 @@ class Router:
         self._check_settled()
 
     def _check_settled(self) -> None:
-        if self._when_settled is not None and not self._open:
+        if self._when_settled is None or self._open:
+            return
+        if not self._commits.idle:
+            self._commits.when_idle(self._check_settled)
+        else:
             done, self._when_settled = self._when_settled, None
             done()
 
@@ -327,7 +318,7 @@ class Router:
         if one.tag != HERE:
             one.done(errors.NotBegun())  # its own replica gives it to the next primary
         elif isinstance(one.request, Sends):
-            self._send(one.request, one.session, one.done)
+            self.send_all(one.request, one.session, one.done)
         elif one.request is None:
             one.done(errors.NoPrimary("another replica became primary just now"))
         else:

@@ -17,6 +17,7 @@ from chattwist.daemon import allow_descriptors, end_process_with_status
 from chattwist.loading import Loaded, load
 from chattwist.member import NoChannel
 from chattwist.passwords import PasswordThreads
+from chattwist.protocol.crowd import Crowd, CrowdPort
 from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
 from chattwist.replication.channel import Channel
@@ -119,10 +120,13 @@ class ReplicaService(Service):
 
     def _listen(self) -> None:
         host, port = self._address.host, self._address.port
+        self._crowd = Crowd(self._reactor)
+        self._port = CrowdPort(port, self._clients, 1024, host, self._reactor, self._crowd)
         try:
-            self._port = self._reactor.listenTCP(port, self._clients, backlog=1024, interface=host)
+            self._port.startListening()
         except CannotListenError as error:
             raise errors.StartError(f"cannot listen on port {port} of {host}: {error.socketError}") from None
+        self._crowd.start()
 
     async def _stop(self) -> None:
         await maybeDeferred(self._port.stopListening)
@@ -132,6 +136,7 @@ class ReplicaService(Service):
             errors.NoPrimary("this replica is stopping; connect again soon")
         )  # a hash may be under way
         await self._clients.say_goodbye(STOPPING)
+        self._crowd.stop()
         self._threads.stop()
         self._replica.stop()
         if isinstance(self._channel, Channel):

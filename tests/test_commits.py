@@ -11,7 +11,7 @@ from chattwist.chat import Chat
 from chattwist.commits import MOST_OPERATIONS, MOST_TURNS, Commits
 from chattwist.protocol.backend import Committed
 from chattwist.protocol.client import Client
-from chattwist.requests import HERE, AnyRequest, ChangePassword, Delete, Register, Send
+from chattwist.requests import HERE, AnyRequest, ChangePassword, Delete, Register, Send, Sends
 from tests.wire import World
 
 NOON = 1795348800_000_000  # 2026-11-22T12:00:00Z, microseconds since 1970
@@ -61,7 +61,9 @@ class CommitsTests(SynchronousTestCase):
         self.stamps = model.Stamps(lambda: next(self.origins))
         self.commits = Commits(
             self.clock, self.chat, self.stamps, lambda: self.now, self.journal,
-            lambda operation, replicas: Committed(operation, replicas), lambda operation: operation not in self.unsettled,
+            lambda operation, replicas: Committed(operation, replicas),
+            lambda made, replicas: [Committed(one, replicas) if isinstance(one, model.Sent) else one for one in made],
+            lambda operation: operation not in self.unsettled,
         )  # fmt: skip
         self.answers: list[Any] = []
 
@@ -96,6 +98,80 @@ class CommitsTests(SynchronousTestCase):
         self.turn()
         self.journal.end()
         self.assertEqual(self.kinds(), [errors.NotFound, Committed])
+
+    def send_all(self, *recipients: str, read: tuple[str, ...] = ()) -> list[tuple[list[Any], bool]]:
+        """Ann sends each of these a message; what she is told."""
+        sends = Sends("a-1", 9999)
+        sends.items = [(name, "hi") for name in recipients]
+        sends.read = read
+        told: list[tuple[list[Any], bool]] = []
+        self.commits.send_all(sends, lambda results, marked: told.append((results, marked)), "s1", 0)
+        return told
+
+    def test_sent_together(self) -> None:
+        """Each message is decided for itself, those that are refused leave no gap, and what was read is recorded with them."""
+        told = self.send_all("bob", "nobody", "ANN", read=("m-1",))
+        self.send()
+        self.turn()
+        self.assertEqual(self.journal.begun, [["first-1", "first-2", "first-3", "first-4"]])
+        self.assertEqual((told, self.answers), ([], []))
+        self.journal.end()
+        ((results, marked),) = told
+        self.assertEqual([type(one) for one in results], [Committed, errors.NotFound, Committed])
+        self.assertEqual([one.operation.recipient for one in results[::2]], ["a-2", "a-1"])
+        self.assertEqual((marked, self.ids()), (True, ["first-3"]))
+        self.assertTrue(self.commits.idle)
+
+    def test_sent_together_and_not_committed(self) -> None:
+        """Those that were refused are refused, the others are told of the failure, and nothing counts as read."""
+        told = self.send_all("bob", "nobody", read=("m-1",))
+        self.turn()
+        self.journal.end(errors.Unsettled())
+        ((results, marked),) = told
+        self.assertEqual(([type(one) for one in results], marked), ([errors.OutcomeUnknown, errors.NotFound], False))
+
+    def test_all_refused(self) -> None:
+        """Nothing is written for messages that are all refused."""
+        told = self.send_all("nobody", "none")
+        self.turn()
+        self.assertEqual((self.journal.begun, [type(one) for one in told[0][0]]), ([], [errors.NotFound] * 2))
+
+    def test_a_bug_among_them(self) -> None:
+        """One that cannot be decided for a bug is told so, and leaves no gap behind those before it."""
+        self.patch(Chat, "account", lambda chat, name: {}[name] if name == "bug" else chat.accounts["a-2"])
+        told = self.send_all("bob", "bug", "bob")
+        self.turn()
+        self.assertEqual(self.journal.begun, [["first-1", "first-2"]])
+        self.journal.end()
+        self.assertEqual([type(one) for one in told[0][0]], [Committed, errors.Internal, Committed])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_of_a_deleted_account(self) -> None:
+        """A session that outlives its account for a moment sends nothing."""
+        self.chat.apply(model.Unregistered("a-9", 9, "a-1"))
+        told = self.send_all("bob")
+        self.turn()
+        self.assertEqual([type(one) for one in told[0][0]], [errors.LoginFirst])
+
+    def test_as_many_as_fit(self) -> None:
+        """A commit takes no more that were sent together than fit, but for the last of them."""
+        size = MOST_OPERATIONS // 2 - 1
+        for _ in range(4):
+            self.send_all(*["bob"] * size)
+        self.turn()
+        self.journal.end()
+        self.turn()
+        self.assertEqual([len(one) for one in self.journal.begun], [3 * size, size])
+
+    def test_when_idle(self) -> None:
+        """Somebody may be told once nothing is under way any more."""
+        idle: list[int] = []
+        self.send()
+        self.commits.when_idle(lambda: idle.append(1))
+        self.turn()
+        self.assertEqual(idle, [])
+        self.journal.end()
+        self.assertEqual(idle, [1])
 
     def test_one_commit_at_a_time(self) -> None:
         """What comes in one turn shares a commit; what comes during it shares the next."""

@@ -25,7 +25,7 @@ from chattwist.replication.messages import (
     Result,
     View,
 )
-from chattwist.requests import AnyRequest, Confirm, MarkRead, Send
+from chattwist.requests import AnyRequest, Confirm, MarkRead, Send, Sends
 from chattwist.router import Router
 
 RANK = 1
@@ -44,12 +44,26 @@ class FakeCommits:
 
     def __init__(self) -> None:
         self.waiting: list[Waiting] = []
+        self.idler: Callable[[], None] = lambda: None
 
     def submit(
         self, request: AnyRequest, done: Any, session: str = "", home: int = -1, tag: tuple[int, int] = (-1, 0)
     ) -> None:
         """See Commits."""
         self.waiting.append(Waiting(request, done, session, home, tag))
+
+    def send_all(self, sends: Sends, done: Any, session: str, home: int) -> None:
+        """See Commits."""
+        self.waiting.append(Waiting(sends, done, session, home))
+
+    @property
+    def idle(self) -> bool:
+        """See Commits."""
+        return not self.waiting
+
+    def when_idle(self, done: Callable[[], None]) -> None:
+        """See Commits."""
+        self.idler = done
 
     def barrier(self, done: Any) -> None:
         """See Commits."""
@@ -604,6 +618,73 @@ class PrimaryTests(RouterTests):
         self.router.leave("a-1", "s1")
         self.router.deliver(2, Leave("a-2", "s2"))
         self.assertEqual(self.grants.lefts, [("a-1", "s1"), ("a-2", "s2")])
+
+
+class SendsTests(RouterTests):
+    """Messages that a session sends together."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sends = Sends("a-1", 10)
+        self.sends.items = [("bob", "one"), ("eve", "two")]
+        self.sends.read = ("m-1",)
+        self.told: list[tuple[list[Any], bool]] = []
+
+    def passed_on(self) -> list[AnyRequest]:
+        """The requests that went to another replica."""
+        return [message.request for _, message in self.sent() if isinstance(message, Forward)]
+
+    def send_all(self) -> None:
+        """Somebody does."""
+        self.router.send_all(self.sends, "s1", lambda results, marked: self.told.append((list(results), marked)))
+
+    def test_leading(self) -> None:
+        """They go into one commit."""
+        self.lead()
+        self.send_all()
+        (one,) = self.commits.waiting
+        self.assertEqual((one.request, one.session, one.home), (self.sends, "s1", RANK))
+
+    def test_following(self) -> None:
+        """Each is passed on by itself, what was read goes with all that others here have read, and they are told together."""
+        self.follow()
+        self.send_all()
+        self.assertEqual(self.passed_on(), self.sends.apart())
+        ((ids, marked),) = self.outside.marks
+        self.assertEqual(ids, ("m-1",))
+        marked(errors.NoPrimary("none"))
+        self.router.deliver(0, Failure(FIRST + 2, 550, "no account eve"))
+        self.assertEqual(self.told, [])
+        self.router.deliver(0, Failure(FIRST + 1, 552, "bob is full"))
+        ((results, was_marked),) = self.told
+        self.assertEqual(([one.code for one in results], was_marked), ([552, 550], False))
+
+    def test_a_session_that_is_over(self) -> None:
+        """It is told so, for each."""
+        self.lead()
+        self.grants.may = False
+        self.send_all()
+        self.outside.marks[0][1](None)
+        ((results, _),) = self.told
+        self.assertEqual([type(one) for one in results], [errors.LoginFirst] * 2)
+
+    def test_the_role_is_lost(self) -> None:
+        """What was not begun is passed on to the next primary."""
+        self.lead()
+        self.send_all()
+        self.follow()
+        self.assertEqual(self.passed_on(), self.sends.apart())
+
+    def test_settled(self) -> None:
+        """A replica that stops waits for them."""
+        self.lead()
+        self.send_all()
+        told: list[int] = []
+        self.router.when_settled(lambda: told.append(1))
+        self.assertEqual(told, [])
+        self.commits.waiting.clear()
+        self.commits.idler()
+        self.assertEqual(told, [1])
 
 
 class StoppingTests(RouterTests):

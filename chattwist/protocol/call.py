@@ -18,13 +18,13 @@ Then: TypeAlias = "Callable[[Call, str], None]"
 class Call:
     """One command of a session on its way to its answer."""
 
-    __slots__ = ("_answer", "command", "session")
+    __slots__ = ("answer", "command", "session")
     count = 1  # commands
 
     def __init__(self, session: "Session", command: grammar.Command) -> None:
         self.session = session
         self.command = command
-        self._answer: bytes | None = None
+        self.answer: bytes | None = None  # once there is one
 
     @property
     def backend(self) -> Backend:
@@ -40,7 +40,7 @@ class Call:
 
     def reply(self, code: int, *lines: str) -> None:
         """Answer the command; each line without its code."""
-        self._answer = grammar.reply(code, lines, self.command.tag, self.session.sink.ending)
+        self.answer = grammar.reply(code, lines, self.command.tag, self.session.sink.ending)
         self.session.answered()
 
     def fail(self, error: errors.ChatError) -> None:
@@ -72,8 +72,3 @@ class Call:
         except Exception:
             self.backend.log_bug()
             self.fail(errors.Internal(errors.BUG))
-
-    def take_answer(self) -> bytes | None:
-        """The answer, once; None while there is none."""
-        answer, self._answer = self._answer, None
-        return answer

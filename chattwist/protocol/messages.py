@@ -26,8 +26,10 @@ HISTORY_USAGE = "usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1"
 def message_line(chat: Chat, message: model.Sent) -> str:
     """``ID TIME SENDER RECIPIENT text``."""
     accounts = chat.accounts
-    sender, recipient = accounts[message.sender].shown, accounts[message.recipient].shown
-    return f"{message.id} {grammar.second_text(message.at // 1_000_000)} {sender} {recipient} {message.text}"
+    sender, recipient = accounts[message.sender], accounts[message.recipient]
+    one = sender.shown if sender.deleted else sender.name  # and not always shown, which is called for each message
+    other = recipient.shown if recipient.deleted else recipient.name
+    return f"{message.id} {grammar.second_text(message.at // 1_000_000)} {one} {other} {message.text}"
 
 
 def send(call: "Call") -> None:

@@ -27,13 +27,13 @@ def plain_message(content: bytes) -> tuple[str, str] | None:
 class Run:
     """Consecutive SENDs that have neither tags nor mistakes: as a Call, it is answered once, with all their replies."""
 
-    __slots__ = ("_account", "_answer", "sends", "session")
+    __slots__ = ("_account", "answer", "sends", "session")
 
     def __init__(self, session: "Session", account: Account) -> None:
         self.session = session
         self.sends = Sends(account.id, session.backend.mailbox)
         self._account = account
-        self._answer: bytes | None = None
+        self.answer: bytes | None = None  # once there is one
 
     @property
     def count(self) -> int:
@@ -60,13 +60,8 @@ class Run:
                 session.show(result.operation.id)
             else:
                 replies.append(f"{result.code} {grammar.clean(result.text)}{ending}")
-        self._answer = "".join(replies).encode()
+        self.answer = "".join(replies).encode()
         session.answered()
-
-    def take_answer(self) -> bytes | None:
-        """The answer, once; None while there is none."""
-        answer, self._answer = self._answer, None
-        return answer
 
 
 def sent_text(accounts: dict[str, Account], done: Committed) -> str:

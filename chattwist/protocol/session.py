@@ -137,6 +137,7 @@ class Session:
         call.guard(self._dispatch, row, call)
 
     def _await(self, call: Call) -> None:
+        call.answer = None  # it may have had one: a question
         self._calls.append(call)
         self._running += 1
 
@@ -192,8 +193,9 @@ class Session:
 
     def answered(self) -> None:
         """A call has its answer: let out what is next in order."""
-        while self._calls and (answer := self._calls[0].take_answer()) is not None:
-            self._running -= self._calls.pop(0).count
+        calls = self._calls
+        while calls and (answer := calls[0].answer) is not None:
+            self._running -= calls.pop(0).count
             if not self.closed:
                 self.sink.write(answer)
         self._go_on()
@@ -262,7 +264,8 @@ class Session:
     def drained(self) -> None:
         """All that was written has gone out."""
         self._out = len(self._pushed)
-        self._catch_up()
+        if self._behind is not None:
+            self._catch_up()
         if self._reading is not None:
             (key, ids), self._reading = self._reading, None
             self._mark(ids, key)

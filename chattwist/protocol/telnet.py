@@ -72,8 +72,10 @@ class LineReader:
 
     def feed(self, data: bytes) -> None:
         """Keep bytes that came; nothing is parsed before it is asked for."""
-        self._raw = self._rest + self._raw[self._at :] + data
-        self._rest, self._at = b"", 0
+        if self._rest or self._raw:
+            data = self._rest + self._raw[self._at :] + data
+            self._rest = b""
+        self._raw, self._at = data, 0
 
     @property
     def waiting(self) -> bool:

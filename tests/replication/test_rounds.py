@@ -81,7 +81,9 @@ class RoundsTests(SynchronousTestCase):
         self.rounds.acknowledge_again()
         self.own.written(full=False)
         self.rounds.acknowledge_again()
-        self.assertEqual([effect for effect in self.effects() if isinstance(effect, Send)], [Send(0, Ack((4, 0), 1))] * 2)
+        self.assertEqual(
+            [effect for effect in self.effects() if isinstance(effect, Send)], [Send(0, Ack((4, 0), 1))] * 2
+        )
         self.rounds.append(0, Append((4, 0), 2, [TWO], []))
         self.own.written(full=True)
         self.effects()

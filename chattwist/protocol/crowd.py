@@ -1,0 +1,118 @@
+"""Reading from clients: all that have sent something, one after the other.
+
+Note [Why clients have an epoll of their own]: around each read Twisted's reactor makes ten calls, which take as long as to
+read and understand a line. Here all clients together are one reader of the reactor; with 64 clients or more that saves a
+tenth of the time of a SEND. What is not plain reading is left to Twisted's own transports.
+"""
+
+from select import EPOLLIN, epoll
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.protocol import Factory
+from twisted.internet.tcp import Port, Server
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+
+@implementer(IReadDescriptor)
+class Crowd:
+    """All connections that are read from."""
+
+    log = Logger()
+
+    def __init__(self, reactor: IReactorFDSet) -> None:
+        self._reactor = reactor
+        self._epoll = epoll()
+        self._members: dict[int, Server] = {}  # by file descriptor
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Read from nobody any more."""
+        self._reactor.removeReader(self)
+        self._epoll.close()
+
+    def add(self, connection: Server) -> None:
+        """Read from it, too."""
+        number = connection.fileno()
+        if self._members.get(number) is not connection:
+            self._members[number] = connection
+            self._epoll.register(number, EPOLLIN)
+
+    def remove(self, connection: Server) -> None:
+        """Read from it no more."""
+        number = connection.fileno()
+        if self._members.get(number) is connection:
+            del self._members[number]
+            self._epoll.unregister(number)
+
+    # -- for the reactor
+
+    def fileno(self) -> int:
+        """See IReadDescriptor."""
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        """See ILoggingContext."""
+        return "clients"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops."""
+
+    def doRead(self) -> None:
+        """Some have sent something."""
+        for number, _ in self._epoll.poll(0):
+            connection = self._members.get(number)  # None where one before it ended it
+            if connection is not None:
+                try:
+                    ended = connection.doRead()
+                except Exception:
+                    self.log.failure("what a client sent could not be taken")
+                    connection.abortConnection()
+                else:
+                    if ended is not None:
+                        _end(connection, ended)
+
+
+def _end(connection: Server, why: Any) -> None:
+    """Do as Twisted's reactor does where a connection ends; ``why`` is the exception."""
+    connection.stopReading()
+    if isinstance(why, ConnectionDone):
+        connection.readConnectionLost(Failure(why))
+    else:
+        connection.stopWriting()
+        connection.connectionLost(Failure(why))
+
+
+class Member(Server):
+    """A client's connection, which the crowd reads from instead of the reactor."""
+
+    server: "CrowdPort"
+
+    def startReading(self) -> None:
+        """See FileDescriptor."""
+        self.server.crowd.add(self)
+
+    def stopReading(self) -> None:
+        """See FileDescriptor."""
+        self.server.crowd.remove(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See FileDescriptor."""
+        self.stopReading()
+        super().connectionLost(reason)
+
+
+class CrowdPort(Port):
+    """Listens for members of a crowd."""
+
+    transport = Member
+
+    def __init__(self, port: int, factory: Factory, backlog: int, interface: str, reactor: Any, crowd: Crowd) -> None:
+        super().__init__(port, factory, backlog, interface, reactor)
+        self.crowd = crowd
