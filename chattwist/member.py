@@ -11,9 +11,11 @@ from twisted.logger import Logger
 from chattwist import errors, model, remembered
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS, Core
-from chattwist.replication.messages import AnyMessage, Login, View, decode, encode
+from chattwist.replication.messages import AnyMessage, Bundle, Failure, Forward, Login, Result, View, decode, encode
 from chattwist.replication.wire import WireError
 from chattwist.requests import Tag
+
+MOST_BUNDLED = 500  # messages
 
 Done = Callable[[BaseException | None], None]
 Committed = Callable[[BaseException | None, int], None]
@@ -32,11 +34,8 @@ class Writer(Protocol):
 class Channel(Protocol):
     """The way to the other replicas."""
 
-    def send(self, rank: int, message: bytes) -> bool:
-        """Send; False, and nothing sent, while there is no connection."""
-
-    def flush(self, rank: int) -> None:
-        """What was sent to it goes out now, not at the end of this turn of the reactor."""
+    def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
+        """Send; False, and nothing sent, while there is no connection. ``at_once``: not at the end of the reactor's turn."""
 
     def abort(self, rank: int) -> None:
         """Drop the connection, and all that waits in it."""
@@ -64,12 +63,9 @@ class Side(Protocol):
 class NoChannel:
     """For a cluster of one."""
 
-    def send(self, rank: int, message: bytes) -> bool:
+    def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
         """Nobody is there."""
         return False
-
-    def flush(self, rank: int) -> None:
-        """Nothing waits."""
 
     def abort(self, rank: int) -> None:
         """Nothing to drop."""
@@ -96,6 +92,7 @@ class Member:
         self._done: Committed | None = None
         self._full = errors.DiskFull("no room")
         self._encoded: tuple[AnyMessage | None, bytes] = None, b""
+        self._bundles: dict[int, list[Forward | Result | Failure]] = {}
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         self._effects: dict[type, Callable[[Any], object]] = {
@@ -195,15 +192,31 @@ class Member:
     # -- what is to be done
 
     def send(self, rank: int, message: AnyMessage) -> None:
-        """Send a message; what cannot be sent is lost, as if the connection broke a little later."""
+        """Send a message, at the end of this turn; what cannot be sent is lost, as if the connection broke a little later."""
+        if not isinstance(message, Forward | Result | Failure):
+            return self._send(rank, message)
+        bundle = self._bundles.get(rank)
+        if bundle is None:
+            bundle = self._bundles[rank] = []
+            self._reactor.callLater(0, self._send_bundle, rank)
+        bundle.append(message)
+        if len(bundle) == MOST_BUNDLED:
+            self._send_bundle(rank)
+
+    def _send_bundle(self, rank: int) -> None:
+        bundle = self._bundles.pop(rank, None)
+        if bundle is not None:
+            self._channel.send(rank, encode(Bundle(bundle)), at_once=True)
+
+    def _send(self, rank: int, message: AnyMessage, at_once: bool = False) -> None:
+        self._send_bundle(rank)  # all arrives in the order in which it was sent
         if message is not self._encoded[0]:  # what goes to all is encoded once
             self._encoded = message, encode(message)
-        self._channel.send(rank, self._encoded[1])
+        self._channel.send(rank, self._encoded[1], at_once)
 
     def _send_now(self, effect: steps.Send) -> None:
         """A commit waits for it, and one turn of the reactor takes as long as all that clients have sent meanwhile."""
-        self.send(effect.rank, effect.message)
-        self._channel.flush(effect.rank)
+        self._send(effect.rank, effect.message, at_once=True)
 
     def _finish(self, effect: steps.Finish) -> None:
         outcomes = {"": None, "full": self._full, "refused": errors.NotBegun(), "unknown": errors.Unsettled()}

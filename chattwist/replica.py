@@ -288,6 +288,12 @@ class Replica:
     def deliver(self, rank: int, message: AnyMessage) -> None:
         """See Side."""
         match message:
+            case messages.Bundle():
+                for one in message.messages:
+                    try:
+                        self._router.deliver(rank, one)
+                    except Exception:  # the others in it are not to be lost
+                        self.log.failure("what another replica passed on could not be taken")
             case messages.End():
                 self._marks.flush()
                 self._sessions.asked_to_end(rank, message)

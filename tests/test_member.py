@@ -7,10 +7,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors, model, remembered
-from chattwist.member import Done, Member
+from chattwist.member import MOST_BUNDLED, Done, Member
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS
-from chattwist.replication.messages import AnyMessage, Leave, Login, Pull, State, View, decode, encode
+from chattwist.replication.messages import AnyMessage, Failure, Leave, Login, Pull, Result, State, View, decode, encode
 from chattwist.replication.wire import WireError
 from tests.replication.cores import sent
 
@@ -64,13 +64,10 @@ class FakeWorld:
         else:
             self.writes.append(done)
 
-    def send(self, rank: int, message: bytes) -> bool:
+    def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
         """See Channel."""
         self.done.append(f"send {rank} {type(decode(message)).__name__}")
         return True
-
-    def flush(self, rank: int) -> None:
-        """See Channel."""
 
     def abort(self, rank: int) -> None:
         """See Channel."""
@@ -121,6 +118,17 @@ class MemberTests(SynchronousTestCase):
         expected = [steps.Connected(1), steps.Received(1, PULL), steps.Lost(1), steps.Refused(1)]
         self.assertEqual(self.core.events, expected)
         self.assertEqual(self.world.done, ["connected 1"])
+
+    def test_bundles(self) -> None:
+        """What is passed on and answered in one turn goes out together, and before whatever is said after it."""
+        for number in range(MOST_BUNDLED + 1):
+            self.member.send(1, Result(number, "a-1", 3, True))
+        self.member.send(2, Failure(1, 550, "no"))
+        self.assertEqual(self.world.done, ["send 1 Bundle"])
+        self.member.send(1, PULL)
+        self.assertEqual(self.world.done[1:], ["send 1 Bundle", "send 1 Pull"])
+        self.clock.advance(0)
+        self.assertEqual(self.world.done[3:], ["send 2 Bundle"])
 
     def test_effects_in_order(self) -> None:
         """Effects are carried out in the order that the core gives them: a promise is on disk before what is sent behind it."""

@@ -80,13 +80,10 @@ class Wires:
     def __init__(self, rank: int, letters: deque[tuple[int, int, bytes]]) -> None:
         self._rank, self._letters = rank, letters
 
-    def send(self, rank: int, message: bytes) -> bool:
+    def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
         """Send; it arrives later."""
         self._letters.append((self._rank, rank, message))
         return True
-
-    def flush(self, rank: int) -> None:
-        """Nothing waits for the end of a turn."""
 
     def abort(self, rank: int) -> None:
         """Nobody is dropped here."""

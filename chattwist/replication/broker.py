@@ -102,6 +102,11 @@ def _in_base_128(number: int) -> bytes:
 
 def _chunk_in(data: bytes) -> tuple[int, int]:
     """Where the chunk begins and ends that the length behind _BEFORE tells of; behind all data if that is not all there."""
-    at = data.find(STRING, len(_BEFORE), len(_BEFORE) + 5)
-    length = sum((digit & 0x7F) << 7 * place for place, digit in enumerate(data[len(_BEFORE) : at]))
-    return (at + 1, at + 1 + length) if at > 0 else (0, len(data) + 1)
+    length = place = 0
+    for at in range(len(_BEFORE), min(len(_BEFORE) + 5, len(data))):
+        digit = data[at]
+        if digit == STRING[0]:
+            return at + 1, at + 1 + length
+        length |= (digit & 0x7F) << place
+        place += 7
+    return 0, len(data) + 1

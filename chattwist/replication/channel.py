@@ -70,13 +70,12 @@ class Channel:
         closing.append(self._all_gone())
         return gatherResults(closing).addCallback(lambda _: None)
 
-    def send(self, rank: int, message: bytes) -> bool:
-        """Send a message of at most 64 MiB (else ValueError); False, and nothing sent, while there is no connection."""
-        return self._outbound[rank].send(message)
+    def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
+        """Send a message of at most 64 MiB (else ValueError); False, and nothing sent, while there is no connection.
 
-    def flush(self, rank: int) -> None:
-        """What was sent to a replica goes out now, not at the end of this turn of the reactor."""
-        self._outbound[rank].flush()
+        ``at_once``: it, and what was sent before, goes out now, and not at the end of this turn of the reactor.
+        """
+        return self._outbound[rank].send(message, at_once)
 
     def abort(self, rank: int) -> None:
         """Drop our connection to a replica at once; it is made anew."""

@@ -262,8 +262,14 @@ class Logins(Message, frozen=True, tag="logins"):
     left: list[str]
 
 
+class Bundle(Message, frozen=True, tag="bundle"):
+    """What was passed on, or answered, in one turn of the reactor, in order: read and written together."""
+
+    messages: list[Forward | Result | Failure]
+
+
 AnyMessage: TypeAlias = (
-    Heartbeat | Prepare | Promise | Refusal | Pull | Pulled | Fill | Install | Installed | Serving | Append | Ack | Unfit
+    Bundle | Heartbeat | Prepare | Promise | Refusal | Pull | Pulled | Fill | Install | Installed | Serving | Append | Ack | Unfit
     | TakeOver | Forward | Result | Failure | Enter | Entered | Leave | End | Again | Here | Logins
 )  # fmt: skip
 

@@ -79,14 +79,9 @@ class Outbound:
         self._attempt = self._endpoint.connect(self._factory)
         self._attempt.addErrback(self._failed)
 
-    def send(self, message: bytes) -> bool:
+    def send(self, message: bytes, at_once: bool = False) -> bool:
         """Send a message; False, and nothing sent, while there is no connection."""
-        return self._sending is not None and self._sending.send(message)
-
-    def flush(self) -> None:
-        """What was sent goes out now."""
-        if self._sending is not None:
-            self._sending.flush()
+        return self._sending is not None and self._sending.send(message, at_once)
 
     def abort(self) -> None:
         """Drop the connection at once."""

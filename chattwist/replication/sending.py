@@ -47,8 +47,8 @@ class Sending:
         self._timer: IDelayedCall | None = None
         self._over = False
 
-    def send(self, message: bytes) -> bool:
-        """Send a message with the others of this turn of the reactor; False if too much waits, and all is over."""
+    def send(self, message: bytes, at_once: bool = False) -> bool:
+        """Send a message, ``at_once`` or with the others of this turn of the reactor; False if too much waits: all is over."""
         frame = wire.framed(message)
         self._bound = max(self._bound, BACKLOG + len(frame))
         if self._waiting + len(frame) > self._bound:
@@ -58,7 +58,7 @@ class Sending:
         self._frames.append(frame)
         self._fresh += len(frame)
         self._waiting += len(frame)
-        if self._fresh >= wire.CHUNK:
+        if at_once or self._fresh >= wire.CHUNK:
             self._pump()
         elif self._turn is None:
             self._turn = self._clock.callLater(0, self._end_turn)
@@ -86,18 +86,21 @@ class Sending:
             self._send_chunk(self._chunks.popleft())
 
     def _cut(self) -> bool:
+        if not self._frames:
+            return False
         self._chunks.extend(wire.chunks(self._frames))
         self._frames.clear()
         self._fresh = 0
-        return bool(self._chunks)
+        return True
 
     def _send_chunk(self, chunk: bytes) -> None:
-        self._sent.append((self._clock.seconds(), len(chunk)))
+        now = self._clock.seconds()
+        self._sent.append((now, len(chunk)))
         self._on_their_way += len(chunk)
         self._unasked += 1
         if self._timer is None:
             self._timer = self._clock.callLater(ASK, self._look)
-        if self._clock.seconds() - self._asked_at >= ASK or 2 * self._on_their_way > WINDOW:
+        if now - self._asked_at >= ASK or 2 * self._on_their_way > WINDOW:
             self._ask(chunk)
         else:
             self._call(chunk, False)

@@ -6,7 +6,7 @@ every CHUNK bytes at most, since Perspective Broker takes no string above 640 Ki
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -30,10 +30,10 @@ def framed(message: bytes) -> bytes:
     return _LENGTH.pack(len(message)) + message
 
 
-def chunks(frames: Iterable[bytes]) -> Iterator[bytes]:
+def chunks(frames: Iterable[bytes]) -> list[bytes]:
     """Cut a part of the stream."""
     data = b"".join(frames)
-    return (data[start : start + CHUNK] for start in range(0, len(data), CHUNK))
+    return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
 
 
 class Assembly:
@@ -48,6 +48,8 @@ class Assembly:
         """Give the messages that ``chunk`` completes, in order; WireError if it is none of ours, and all is over."""
         if len(chunk) > CHUNK:
             raise WireError(f"a chunk of {len(chunk)} bytes")
+        if not self._rest and len(chunk) > _LENGTH.size and _LENGTH.unpack_from(chunk)[0] == len(chunk) - _LENGTH.size:
+            return [chunk[_LENGTH.size :]]  # as most are: one whole message
         self._rest += chunk
         messages, start = [], 0
         while (end := self._end(start)) is not None and end <= len(self._rest):
@@ -66,7 +68,7 @@ class Assembly:
         return start + _LENGTH.size + int(length)
 
 
-FORMAT = b"1"  # of messages: another number wherever a replica of the version before would not understand one
+FORMAT = b"2"  # of messages: another number wherever a replica of the version before would not understand one
 OTHER_VERSION = "its version of chattwist is another one: stop all replicas, install the same on all, start them"
 OTHER_CLUSTER = "cluster files differ in their replicas or mode: stop all replicas, give them the same file, start them"
 

@@ -82,8 +82,13 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = DiskFull if error.errno in _FOR_NOW else DiskFailed
-        raise kind(f"{name}: {error.strerror}") from error
+        raise explanation(name, error) from error
+
+
+def explanation(name: str, error: OSError) -> DiskFull | DiskFailed:
+    """What an error with a file means: that there is no room, or that nothing is known of the disk any more."""
+    kind = DiskFull if error.errno in _FOR_NOW else DiskFailed
+    return kind(f"{name}: {error.strerror}")
 
 
 @contextmanager

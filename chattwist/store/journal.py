@@ -7,7 +7,7 @@ from chattwist.errors import DiskFailed, DiskFull
 from chattwist.model import AnyOperation
 from chattwist.store import codec
 from chattwist.store.disk import IDisk
-from chattwist.store.files import explained, journal_name, new_file, sync, write_all
+from chattwist.store.files import explanation, journal_name, new_file, sync, write_all
 
 
 class Journal:
@@ -66,8 +66,10 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         try:
-            with explained(self.name):
+            try:
                 write_all(self._disk, self._handle, data, self.size)
+            except OSError as error:
+                raise explanation(self.name, error) from error
             sync(self._disk, self._handle, self.name)
         except DiskFull:
             self._cut_back()

@@ -47,11 +47,8 @@ class ChannelTo:
     def __init__(self, rank: int, network: Network) -> None:
         self._rank, self._links = rank, network.links
 
-    def send(self, rank: int, message: bytes) -> bool:
+    def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
         return self._links[self._rank, rank].send(message)
-
-    def flush(self, rank: int) -> None:
-        """All goes out at once as it is."""
 
     def abort(self, rank: int) -> None:
         self._links[self._rank, rank].abort()
