@@ -43,6 +43,7 @@ class Client(Protocol):
         self._behind: float | None = None  # since when events are refused because of those
         self._since = clients.now()  # when it last sent or read something
         self._known = self._since  # when it was last seen logged in
+        self._waits = False  # whether a line may be taken that could not be before, or the end of the input
         self._pumping = self._paused = self._input_ended = self._closing = False
         self._cut: IDelayedCall | None = None  # our side is closed: the call that closes the client's
 
@@ -105,7 +106,8 @@ class Client(Protocol):
             self._hang_up()
         else:
             self._session.drained()
-            self._pump()
+            if self._waits:
+                self._pump()
 
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
@@ -113,16 +115,19 @@ class Client(Protocol):
     # -- lines
 
     def _pump(self) -> None:
-        if self._pumping or not (self._reader.waiting or self._input_ended or self._paused):
+        if self._pumping:
             return
         self._pumping = True
         try:
-            while (self._reader.waiting or self._input_ended) and self._may_take() and self._take_line():
-                pass
+            while True:
+                self._waits = self._reader.waiting or self._input_ended
+                if not (self._waits and self._may_take() and self._take_line()):
+                    break
             self._session.submit_run()
         finally:
             self._pumping = False
-        self._balance()
+        if self._waits or self._paused:
+            self._balance()
 
     def _may_take(self) -> bool:
         return not (self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
@@ -225,7 +230,8 @@ class Client(Protocol):
 
     def ready(self) -> None:
         """See Sink."""
-        self._pump()
+        if self._waits:
+            self._pump()
 
     def close(self) -> None:
         """See Sink."""

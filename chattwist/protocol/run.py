@@ -27,18 +27,19 @@ def plain_message(content: bytes) -> tuple[str, str] | None:
 class Run:
     """Consecutive SENDs that have neither tags nor mistakes: as a Call, it is answered once, with all their replies."""
 
-    __slots__ = ("_account", "answer", "sends", "session")
+    __slots__ = ("_account", "answer", "count", "sends", "session")
 
     def __init__(self, session: "Session", account: Account) -> None:
         self.session = session
         self.sends = Sends(account.id, session.backend.mailbox)
         self._account = account
         self.answer: bytes | None = None  # once there is one
+        self.count = 0  # of commands
 
-    @property
-    def count(self) -> int:
-        """How many commands it is."""
-        return len(self.sends.items)
+    def add(self, message: tuple[str, str]) -> None:
+        """One more."""
+        self.sends.items.append(message)
+        self.count += 1
 
     def submit(self) -> None:
         """Have them committed."""
@@ -69,4 +70,6 @@ def sent_text(accounts: dict[str, Account], done: Committed) -> str:
     message = done.operation
     assert isinstance(message, model.Sent)
     how = "sent to" if done.pushed else "queued for"
-    return f"{message.id} {how} {accounts[message.recipient].shown}, on {done.replicas} replicas"
+    recipient = accounts[message.recipient]
+    name = recipient.shown if recipient.deleted else recipient.name
+    return f"{message.id} {how} {name}, on {done.replicas} replicas"

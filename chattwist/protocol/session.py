@@ -99,7 +99,7 @@ class Session:
                 self._calls.append(run)
             if self._seen:
                 self._read_with(run)
-            run.sends.items.append(message)
+            run.add(message)
             self._running += 1
             lines.pop()
 
