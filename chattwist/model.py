@@ -145,9 +145,12 @@ class Stamps:
 
     def next(self, now: int, known: int) -> tuple[str, int]:
         """The next id and stamp; ``now`` and ``known``, the largest stamp seen anywhere, in microseconds since 1970."""
-        self._count += 1
-        self._latest = max(now, known + 1, self._latest + 1)
-        return f"{self.origin}-{self._count}", self._latest
+        self._count = count = self._count + 1
+        at = self._latest + 1
+        if at < now or at <= known:
+            at = max(now, known + 1)
+        self._latest = at
+        return f"{self.origin}-{count}", at
 
     def mark(self) -> tuple[int, int]:
         """Where the stamps are now."""
