@@ -45,7 +45,7 @@ class CrowdTests(TestCase):
         self.made: list[Noting] = []
         factory = Factory()
         self.patch(factory, "buildProtocol", self.build)
-        self.crowd = Crowd(reactor)  # type: ignore[arg-type]
+        self.crowd = Crowd(reactor)
         self.port = CrowdPort(0, factory, 50, "127.0.0.1", reactor, self.crowd)
         self.port.startListening()
         self.crowd.start()
