@@ -12,7 +12,8 @@ from chattwist.chat import Chat
 from chattwist.protocol.backend import Committed, Done, SendsDone
 from chattwist.requests import HERE, AnyRequest, Sends, Tag
 
-MOST_OPERATIONS = 2000  # in one commit: bounds a journal record, and how long the reactor is busy with one
+# in one commit, and as many more as one client sent together: bounds a journal record, and how long the reactor is busy
+MOST_OPERATIONS = 2000
 QUIET_TURNS = 2  # of the reactor that bring nothing, before what waits is committed behind another commit
 MOST_TURNS = 20  # that this may take
 
@@ -135,18 +136,29 @@ class Commits:
 
     def _tell_sends(self, batch: Batch, failure: errors.ChatError | None, replicas: int) -> None:
         for done, made in batch.sends:
+            results = _failed(made, failure) if failure is not None else self._results_of(made, replicas)
             try:
-                results = _failed(made, failure) if failure is not None else self._results(made, replicas)
                 done(results, failure is None)
             except Exception:  # the others of this commit, and all later ones, must not wait for ever
                 self.log.failure("an answer could not be given")
+
+    def _results_of(
+        self, made: list[model.Sent | errors.ChatError], replicas: int
+    ) -> list[Committed | errors.ChatError]:
+        try:
+            return self._results(made, replicas)
+        except Exception:
+            return _failed(made, self._bug())
 
     def _result_of(self, operation: model.AnyOperation | None, replicas: int) -> object:
         try:
             return None if operation is None else self._result(operation, replicas)
         except Exception:  # the others of this commit, and all later ones, must not wait for ever
-            self.log.failure("the result of what is committed could not be told")
-            return errors.OutcomeUnknown("it is recorded, but an internal error came then; it was logged")
+            return self._bug()
+
+    def _bug(self) -> errors.ChatError:
+        self.log.failure("the result of what is committed could not be told")
+        return errors.OutcomeUnknown("it is recorded, but an internal error came then; it was logged")
 
     def _not_committed(self, failure: BaseException, mark: tuple[int, int]) -> errors.ChatError:
         if isinstance(failure, errors.DiskFull):

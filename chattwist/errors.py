@@ -2,7 +2,6 @@
 
 MAYBE = "it may or may not be recorded; repeat it if it had a retry key, else look first (HISTORY)"
 
-
 BUG = "internal error, logged; nothing is half done; other commands still work"
 
 

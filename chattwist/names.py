@@ -51,7 +51,7 @@ class Names:
 
     def find(self, name: str) -> str | None:
         """The id of the account that is called ``name`` now."""
-        return self._accounts.get(name.lower() if name.isascii() else name)  # as fold() does
+        return self._accounts.get(fold(name))
 
     def claimants(self, name: str) -> list[str]:
         """The ids of all accounts that were registered under ``name``, who has it now first; or of the one called so."""

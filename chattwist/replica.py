@@ -100,6 +100,11 @@ class Replica:
         """See Backend."""
         self._submit(request, done)
 
+    @property
+    def leads(self) -> bool:
+        """See Backend."""
+        return self._role == "primary"
+
     def send_all(self, sends: Sends, done: SendsDone) -> None:
         """See Backend."""
         self._router.send_all(sends, self._online.id(sends.account), done)

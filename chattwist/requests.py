@@ -249,9 +249,7 @@ def find_account(chat: Chat, name: str) -> Account:
 
 def find_addressee(chat: Chat, name: str, mailbox: int) -> Account:
     """The account of that name, with room for another unread message; errors.NotFound or errors.OverLimit."""
-    account = chat.account(name)
-    if account is None or account.id in chat.accounts.unconfirmed:
-        account = find_account(chat, name)
+    account = find_account(chat, name)
     if len(account.unread) >= mailbox:
         raise errors.OverLimit(f"{account.name} has {mailbox} unread messages; try again when some are read")
     return account

@@ -64,7 +64,7 @@ class Router:
     def send_all(self, sends: Sends, session: str, done: SendsDone) -> None:
         """Have messages of a session here committed, see Backend.send_all."""
         leads = self._role == "primary" and self._refusal is None
-        if leads and self._grants.may_act(self._rank, sends.account, session):
+        if leads and session and self._grants.may_act(self._rank, sends.account, session):
             self._commits.send_all(sends, done, session, self._rank)
         else:
             Apart(sends, done).submit(partial(self.submit, session=session), self._outside.mark_read)

@@ -34,10 +34,11 @@ class WriterContract:
     break_it: Callable[[], None]
     assertEqual: Callable[..., None]
 
-    async def test_done_is_called_once(self) -> None:
-        """Commits are done in order, each told once, also where commit() has not returned yet."""
+    async def test_done_is_called_once_and_later(self) -> None:
+        """Commits are done in order, each told once, never before commit() returned."""
         journal, told = self.make(), list[object]()
         journal.commit(MESSAGES[:1], lambda failure: told.append((1, failure)))
+        self.assertEqual(told, [])
         await self.settle()
         journal.commit(MESSAGES[1:], lambda failure: told.append((2, failure)))
         journal.save(b'{"view":3}', lambda failure: told.append((3, failure)))

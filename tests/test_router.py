@@ -668,6 +668,13 @@ class SendsTests(RouterTests):
         ((results, _),) = self.told
         self.assertEqual([type(one) for one in results], [errors.LoginFirst] * 2)
 
+    def test_nobody(self) -> None:
+        """Without a session nothing is sent."""
+        self.lead()
+        self.sends.read = ()
+        self.router.send_all(self.sends, "", lambda results, marked: self.told.append((list(results), marked)))
+        self.assertEqual([type(one) for one in self.told[0][0]], [errors.LoginFirst] * 2)
+
     def test_the_role_is_lost(self) -> None:
         """What was not begun is passed on to the next primary."""
         self.lead()

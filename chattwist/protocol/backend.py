@@ -59,6 +59,10 @@ class Backend(Protocol):
     name: str
     mailbox: int
 
+    @property
+    def leads(self) -> bool:
+        """Whether what is submitted is committed here, as far as is known."""
+
     def submit(self, request: AnyRequest, done: Done) -> None:
         """Have a request committed; ``done(Committed | ChatError)``."""
 

@@ -119,15 +119,21 @@ class Client(Protocol):
             return
         self._pumping = True
         try:
-            while True:
-                self._waits = self._reader.waiting or self._input_ended
-                if not (self._waits and self._may_take() and self._take_line()):
-                    break
-            self._session.submit_run()
+            while self._take_lines() or self._session.submit_run():
+                pass  # those that were submitted may have been refused at once
         finally:
             self._pumping = False
         if self._waits or self._paused:
             self._balance()
+
+    def _take_lines(self) -> bool:
+        """Take what may be taken; whether there was anything."""
+        taken = False
+        while True:
+            self._waits = self._reader.waiting or self._input_ended
+            if not (self._waits and self._may_take() and self._take_line()):
+                return taken
+            taken = True
 
     def _may_take(self) -> bool:
         return not (self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
@@ -159,7 +165,7 @@ class Client(Protocol):
             return
         waiting = self._reader.waiting and not self._may_take()
         if self._input_ended:
-            if not waiting and self._session.idle:
+            if not self._reader.waiting and self._session.idle:
                 self.close()
         elif waiting != self._paused:
             self._paused = waiting

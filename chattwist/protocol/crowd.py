@@ -9,7 +9,7 @@ from select import EPOLLIN, epoll
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port, Server
 from twisted.logger import Logger
@@ -23,7 +23,7 @@ class Crowd:
 
     log = Logger()
 
-    def __init__(self, reactor: IReactorFDSet) -> None:
+    def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._epoll = epoll()
         self._members: dict[int, Server] = {}  # by file descriptor
@@ -49,7 +49,8 @@ class Crowd:
         number = connection.fileno()
         if self._members.get(number) is connection:
             del self._members[number]
-            self._epoll.unregister(number)
+            if not self._epoll.closed:
+                self._epoll.unregister(number)
 
     # -- for the reactor
 
@@ -70,13 +71,17 @@ class Crowd:
             connection = self._members.get(number)  # None where one before it ended it
             if connection is not None:
                 try:
-                    ended = connection.doRead()
-                except Exception:
+                    _read(connection)
+                except Exception:  # the others have to be heard now and later
                     self.log.failure("what a client sent could not be taken")
-                    connection.abortConnection()
-                else:
-                    if ended is not None:
-                        _end(connection, ended)
+                    self.remove(connection)
+                    self._reactor.callLater(0, connection.abortConnection)
+
+
+def _read(connection: Server) -> None:
+    ended = connection.doRead()
+    if ended is not None:
+        _end(connection, ended)
 
 
 def _end(connection: Server, why: Any) -> None:
@@ -101,11 +106,6 @@ class Member(Server):
     def stopReading(self) -> None:
         """See FileDescriptor."""
         self.server.crowd.remove(self)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """See FileDescriptor."""
-        self.stopReading()
-        super().connectionLost(reason)
 
 
 class CrowdPort(Port):

@@ -113,12 +113,11 @@ def echoed(text: str) -> str:
 
 def time_text(at: int) -> str:
     """Microseconds since 1970 as ``2026-11-22T12:00:00Z``."""
-    return second_text(at // 1_000_000)
+    return _second_text(at // 1_000_000)
 
 
 @lru_cache(256)
-def second_text(second: int) -> str:
-    """The same for seconds."""
+def _second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -135,4 +134,4 @@ def reply(code: int, lines: Sequence[str], tag: str, ending: bytes) -> bytes:
 
 def event(text: str, ending: bytes) -> bytes:
     """The bytes of an event."""
-    return f"* {text if text.isprintable() else clean(text)}".encode() + ending
+    return f"* {clean(text)}".encode() + ending

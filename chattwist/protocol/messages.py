@@ -29,7 +29,7 @@ def message_line(chat: Chat, message: model.Sent) -> str:
     sender, recipient = accounts[message.sender], accounts[message.recipient]
     one = sender.shown if sender.deleted else sender.name  # and not always shown, which is called for each message
     other = recipient.shown if recipient.deleted else recipient.name
-    return f"{message.id} {grammar.second_text(message.at // 1_000_000)} {one} {other} {message.text}"
+    return f"{message.id} {grammar.time_text(message.at)} {one} {other} {message.text}"
 
 
 def send(call: "Call") -> None:

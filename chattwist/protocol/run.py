@@ -1,5 +1,6 @@
 """SENDs of one session that came together, on their way to their answers; pure. See the note in chattwist.requests.Sends."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chattwist import errors, model
@@ -53,6 +54,15 @@ class Run:
         session = self.session
         if not marked:
             session.not_marked(self._account, self.sends.read)
+        try:
+            self.answer = self._replies(results)
+        except Exception:
+            session.backend.log_bug()
+            self.answer = self._replies([errors.Internal(errors.BUG)] * self.count)
+        session.answered()
+
+    def _replies(self, results: Sequence[Committed | errors.ChatError]) -> bytes:
+        session = self.session
         accounts, ending = session.backend.chat.accounts, session.sink.ending.decode()
         replies = []
         for result in results:
@@ -61,8 +71,7 @@ class Run:
                 session.show(result.operation.id)
             else:
                 replies.append(f"{result.code} {grammar.clean(result.text)}{ending}")
-        self.answer = "".join(replies).encode()
-        session.answered()
+        return "".join(replies).encode()
 
 
 def sent_text(accounts: dict[str, Account], done: Committed) -> str:

@@ -1,7 +1,7 @@
 """One client's session: who is logged in, which commands are under way, in which order they are answered; no I/O.
 
-A session takes a line at a time. A command that has to wait for the disk or for a hash keeps the next one waiting, but for
-SEND after SEND: those share commits. Each command is a Call, answered once; answers leave in the order of the commands.
+A command that has to wait for the disk or for a hash keeps the next one waiting, but for SEND after SEND: those share
+commits. Each command is a Call, answered once, or with the SENDs around it a Run; answers leave in the order of the commands.
 """
 
 from functools import partial
@@ -20,9 +20,7 @@ from chattwist.protocol.telnet import Line, Problem
 from chattwist.requests import MOST_MARKED, MarkRead
 
 MOST_RUNNING = 64  # SENDs of one session that may be under way
-MOST_SHOWN = (
-    512  # newest messages of which a session remembers that they were shown to it, and up to as many before them
-)
+MOST_SHOWN = 512  # messages that a session remembers to have shown last, and up to as many before them
 
 _BAD_LINES = {
     Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; send a shorter one",
@@ -103,11 +101,12 @@ class Session:
             self._running += 1
             lines.pop()
 
-    def submit_run(self) -> None:
-        """No more lines for now."""
-        if self._growing is not None:
-            run, self._growing = self._growing, None
+    def submit_run(self) -> bool:
+        """No more lines for now; whether there were any that waited for that."""
+        run, self._growing = self._growing, None
+        if run is not None:
             run.submit()
+        return run is not None
 
     def line(self, line: Line) -> None:
         """Take the next line; only while not blocked."""
@@ -280,11 +279,11 @@ class Session:
         return ids
 
     def _read_with(self, run: Run) -> None:
-        """What was seen before these SENDs is recorded with them."""
-        if run.sends.read or self._seen > MOST_MARKED:
-            self._count_as_read()
-        else:
+        """What was seen before these SENDs is recorded with them, where they are; else with what others here have read."""
+        if self.backend.leads and self._seen <= MOST_MARKED:
             run.sends.read = self._take_seen()
+        else:
+            self._count_as_read()
 
     def _count_as_read(self) -> None:
         if self._seen:

@@ -8,12 +8,14 @@ change their line ends or send each key alone.
 
 import enum
 import re
+from itertools import takewhile
 
 import attrs
 import msgspec
 
 MOST_IN_LINE = 8192  # bytes of a line, its end included
 MOST_SUBNEGOTIATED = 512  # bytes of one IAC SB ... IAC SE
+MOST_SPLIT = 64  # lines taken apart at once: each is an object of its own, and needs more memory than its bytes
 MOST_REPLIES = 1024  # bytes of replies that may wait before next_line stops: a flood must not fill the memory
 
 LF, CRLF = b"\n", b"\r\n"
@@ -23,6 +25,7 @@ BINARY, ECHO, TIMING_MARK = 0, 1, 6  # options
 
 HERE = b"* NOTICE yes, chattwist is here\r\n"  # the answer to "are you there"
 
+CRLF_LINE, LF_LINE = (re.compile(pattern).fullmatch for pattern in (rb"[^\r\xff]*\r", rb"[^\r\xff]*"))
 _SPECIAL = re.compile(rb"[\n\r\xff]")
 _SPECIAL_IN_TELNET = re.compile(rb"[\n\r\xff\x08\x7f]")
 _SUBNEGOTIATION = re.compile(rb"\xff\xfa(?:[^\xff]|\xff[^\xf0])*\xff\xf0")
@@ -52,7 +55,7 @@ class LineReader:
     ``telnet`` is whether the peer is known to be a telnet client. ``ending`` is what to end our own lines with: CR LF for
     telnet and before the first line, else as the peer ended its latest line.
 
-    Call next_line() and write what take_replies() gives, until there is neither a line nor a reply.
+    Call next_line(), or plain_lines() before, and write what take_replies() gives, until there is neither a line nor a reply.
     """
 
     telnet: bool = attrs.field(default=False, init=False)
@@ -83,30 +86,35 @@ class LineReader:
         return bool(self._lines) or self._at < len(self._raw)
 
     def plain_lines(self) -> list[bytes]:
-        """The next lines, the first one last, as far as nothing but their ends makes lines of them; take off what is used."""
+        """Some of the next lines, the first one last, where nothing but their ends makes lines of them; take off what is used."""
         if not self._lines and not (self.telnet or self._line or self._state is not Problem.NONE):
             self._split()
         return self._lines
 
     def _split(self) -> None:
-        """Take apart all whole lines together, where they are what nearly all are: plain, and of one ending."""
-        end = self._raw.rfind(LF, self._at) + 1
-        if not 0 < end - self._at <= MOST_IN_LINE:  # then none of them is too long
+        """Take apart the next lines together, as far as they are what nearly all are: plain, and with ends that are alike."""
+        window = self._raw[self._at : self._at + MOST_IN_LINE]  # no line that ends in it is too long
+        lines = window.split(LF, MOST_SPLIT)
+        size = len(window) - len(lines.pop())
+        if not lines:
             return
-        whole = self._raw[self._at : end]
-        ending = CRLF if whole.endswith(CRLF) else LF
-        returns = whole.count(b"\r")
-        if IAC in whole or (returns and not returns == whole.count(CRLF) == whole.count(LF)):
-            return
-        self.ending = ending
-        self._lines = whole[: -len(ending)].split(ending)
-        self._lines.reverse()
-        self._raw, self._at = self._raw[end:], 0
+        ending = CRLF if lines[0].endswith(b"\r") else LF
+        whole = window[:size]
+        returns = len(lines) if ending == CRLF else 0
+        if IAC in whole or not returns == whole.count(b"\r") == whole.count(CRLF):
+            lines = list(takewhile(CRLF_LINE if ending == CRLF else LF_LINE, lines))
+            size = sum(map(len, lines)) + len(lines)
+        if lines:
+            self.ending = ending
+            self._lines = [line[:-1] for line in lines] if ending == CRLF else lines
+            self._lines.reverse()
+            self._at += size
+            if self._at == len(self._raw):
+                self._raw, self._at = b"", 0
 
     def next_line(self) -> Line | None:
         """The next line; None when more bytes are needed, or when replies have to go out first."""
-        lines = self._lines or self.plain_lines()
-        return Line(lines.pop()) if lines else self._decode()
+        return Line(self._lines.pop()) if self._lines else self._decode()
 
     def take_replies(self) -> bytes:
         """What telnet wants said now, before the answer to the line that next_line() gave."""

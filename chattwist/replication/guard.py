@@ -164,6 +164,7 @@ class Guard(Protocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        vars(getattr(self.transport, "transport", self)).pop("startWriting", None)  # else it would keep itself alive
         unproven, self.ended = not self.ended and self._deadline is not None, True
         self.greeted()
         if self._inner is not None:

@@ -80,9 +80,15 @@ class Log:
 
     def take(self, fresh: Sequence[model.AnyOperation]) -> None:
         """Take in what new_of() found, if nothing came in between."""
-        if fresh and self._all_follow(fresh):
-            origin, _ = split(fresh[0].id)
-            self._origins.setdefault(origin, []).extend(fresh)
+        if not fresh:
+            return
+        (origin, first), (other, last) = split(fresh[0].id), split(fresh[-1].id)
+        operations = self._origins.setdefault(origin, [])
+        in_a_row = (
+            origin == other and last - first == len(fresh) - 1
+        )  # each is the next of its origin: so all are of this one
+        if in_a_row and first == len(operations) + 1 and not self._loose.get(origin):
+            operations.extend(fresh)
         else:
             for operation in fresh:
                 self.add(operation)

@@ -1,10 +1,4 @@
-"""The store in a running server: commits in the reactor while the disk is quick, compaction in a process of its own.
-
-Note [Why commits are made in the reactor]: to hand a commit to a thread and its outcome back takes ten waits for locks, as
-long as the commit itself. So it is made at once, and the reactor waits, as long as the disk is quick. Whenever it was not, for
-longer than SLOW, a thread does it for a while, in which clients are read to and heartbeats go out, however long the disk
-takes; as it does while a compaction writes. That while doubles as long as the disk is found slow again.
-"""
+"""The store in a running server: commits in a thread of their own, compaction in a process of its own."""
 
 import os
 import signal
@@ -32,12 +26,9 @@ log = Logger()
 Done = Callable[[BaseException | None], object]
 Work = Callable[[], object]
 
-SLOW = 0.01  # seconds of one commit
-SHORTEST, LONGEST = 1.0, 60.0  # seconds in a thread after that
-
 
 class Writer:
-    """Commits operations to a loaded store, and keeps it compact, without making the reactor wait for a slow disk."""
+    """Commits operations to a loaded store, and keeps it compact, without making the reactor wait for the disk."""
 
     def __init__(self, store: Store, reactor: Any, pause: float = 0.0) -> None:
         """``pause``: seconds from the end of a journal to its compaction.
@@ -50,9 +41,6 @@ class Writer:
         self._pause = pause
         self._queue: SimpleQueue[tuple[Work, Done] | None] = SimpleQueue()
         self._running = False
-        self._queued = 0  # commits that the thread has
-        self._threaded_until = float("-inf")
-        self._threaded_for = SHORTEST
         self._tried = store.closed  # the newest journal for which compaction was tried
         self._compaction: Compaction | None = None
         self._turn: IDelayedCall | None = None  # to compact
@@ -64,7 +52,7 @@ class Writer:
         self._in_thread("store", self._work)
 
     def commit(self, operations: Sequence[AnyOperation], done: Done) -> None:
-        """Append, in the order of the calls; ``done`` is called once, maybe at once, with None or what Store.append raised."""
+        """Append, in the order of the calls; ``done`` is then called once, with None or what Store.append raised."""
         self._do(lambda: self._store.append(operations), done)
 
     def save(self, data: bytes, done: Done) -> None:
@@ -72,24 +60,10 @@ class Writer:
         self._do(lambda: self._store.save_state(data), done)
 
     def _do(self, work: Work, done: Done) -> None:
-        if not self._running:
-            self._reactor.callFromThread(done, StoreError("the store is closed; nothing was recorded"))
-        elif self._queued or self._compaction is not None or self._reactor.seconds() < self._threaded_until:
-            self._queued += 1
+        if self._running:
             self._queue.put((work, done))
         else:
-            begun = self._reactor.seconds()
-            error = self._outcome(work)
-            self._judge(begun, self._reactor.seconds())
-            self._committed(done, error, self._store.closed)
-
-    def _judge(self, begun: float, ended: float) -> None:
-        """See whether the disk is quick; once it was for as long as it was not trusted, that counts no more."""
-        if ended - begun > SLOW:
-            self._threaded_until = ended + self._threaded_for
-            self._threaded_for = min(LONGEST, 2 * self._threaded_for)
-        elif ended > self._threaded_until + self._threaded_for:
-            self._threaded_for = SHORTEST
+            self._reactor.callFromThread(done, StoreError("the store is closed; nothing was recorded"))
 
     def stop(self) -> Deferred[None]:
         """Finish the commits that were given, end a compaction, close the store; fires at its end. Call it once."""
@@ -107,7 +81,7 @@ class Writer:
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
             work, done = job
-            self._reactor.callFromThread(self._dequeued, done, self._outcome(work), self._store.closed)
+            self._reactor.callFromThread(self._committed, done, self._outcome(work), self._store.closed)
 
     def _outcome(self, work: Work) -> BaseException | None:
         try:
@@ -117,10 +91,6 @@ class Writer:
         return None
 
     # -- in the reactor
-
-    def _dequeued(self, done: Done, error: BaseException | None, closed: int) -> None:
-        self._queued -= 1
-        self._committed(done, error, closed)
 
     def _committed(self, done: Done, error: BaseException | None, closed: int) -> None:
         done(error)

@@ -38,6 +38,8 @@ class Noting(Protocol):
 
     def connectionLost(self, reason: Any = None) -> None:
         self.ended = "wholly"
+        if self.heard == b"fail at your end":
+            raise ValueError("a bug")
 
 
 class CrowdTests(TestCase):
@@ -106,6 +108,18 @@ class CrowdTests(TestCase):
         for client, data in zip(clients, (b"a", b"bug", b"c"), strict=True):
             client.sendall(data)
         await self.until(lambda: (self.made[0].heard, self.made[1].ended, self.made[2].heard) == (b"a", "wholly", b"c"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    async def test_a_bug_at_the_end_of_one(self) -> None:
+        """The others are still heard."""
+        clients = await self.connect(2)
+        clients[0].sendall(b"fail at your end")
+        await self.until(lambda: self.made[0].heard != b"")
+        clients[0].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        clients[0].close()
+        await self.until(lambda: self.made[0].ended == "wholly")
+        clients[1].sendall(b"still here")
+        await self.until(lambda: self.made[1].heard == b"still here")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     async def test_ends(self) -> None:

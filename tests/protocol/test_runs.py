@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.errors import DiskFull
+from chattwist.protocol import run
 from chattwist.protocol.run import plain_message
 from chattwist.protocol.session import MOST_RUNNING, MOST_SHOWN
 from tests.wire import Connection, World
@@ -81,6 +82,15 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(self.codes(self.ann), ["250"] * (3 * MOST_RUNNING + 5))
         self.assertTrue(self.ann.transport.closed)
 
+    def test_refused_at_once(self) -> None:
+        """All that came before the client's end of input is answered, also where there is no primary to wait for."""
+        self.world.replica._router.role("", None)
+        self.world.pass_time(4)
+        self.ann.protocol.dataReceived(b"".join(b"SEND bob %d\n" % number for number in range(5 * MOST_RUNNING)))
+        self.ann.half_close()
+        self.assertEqual(self.codes(self.ann), ["451"] * 5 * MOST_RUNNING)
+        self.assertTrue(self.ann.transport.closed)
+
     def test_not_recorded(self) -> None:
         """Where the disk takes nothing, each is told so but for those that are wrong anyway, and what was shown stays unread."""
         self.ann.send(b"SEND bob hello\n")
@@ -118,6 +128,17 @@ class RunTests(SynchronousTestCase):
         self.ann.send(b"SEND bob one\nSEND bob two\nNOOP\n")
         self.assertEqual(self.codes(self.ann), ["554", "554", "250"])
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_a_bug_behind_a_commit(self) -> None:
+        """Where the results cannot be told, that is told, and the session goes on."""
+        for where, name, code in ((self.world.replica._commits, "_results", "454"), (run, "sent_text", "554")):
+            patch = self.patch(where, name, None)
+            self.ann.send(b"SEND bob one\nSEND bob two\n")
+            patch.restore()
+            self.assertEqual(self.codes(self.ann), [code] * 2)
+            self.ann.send(b"NOOP\n")
+            self.assertEqual(self.codes(self.ann), ["250"])
+            self.assertGreaterEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_telnet(self) -> None:
         """Lines that came together are read as telnet's once a password prompt shows that it is telnet."""

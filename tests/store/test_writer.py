@@ -33,12 +33,9 @@ class WriterTests(TestCase):
         self.addCleanup(lambda: self.writer.stop() if self.writer._running else None)
 
     def commit(self, operations: Sequence[AnyOperation]) -> Deferred[None]:
-        """Commit, and let the reactor turn; the Deferred would break if it were fired twice."""
+        """Commit; the Deferred would break if it were fired twice."""
         done: Deferred[None] = Deferred()
-        self.writer.commit(
-            operations,
-            lambda error: reactor.callLater(0, done.callback if error is None else done.errback, error),
-        )
+        self.writer.commit(operations, lambda error: done.callback(None) if error is None else done.errback(error))
         return done
 
     def until(self, condition: Callable[[], object]) -> Deferred[None]:
@@ -278,47 +275,16 @@ def _calls_to_compact(upto: int) -> int:
 
 
 class ThreadTests(TestCase):
-    def setUp(self) -> None:
-        self.store = started(Disk(self.mktemp()))
-        self.writer = Writer(self.store, reactor)
-        self.writer.start()
-        self.ready = threading.Event()
-        append = self.store.append
-        self.patch(self.store, "append", lambda operations: (self.ready.wait(60), append(operations)))
-
     async def test_slow_disk(self) -> None:
-        """Once the disk was slow, the reactor goes on while it works."""
-        self.writer._judge(0, reactor.seconds())
+        """While the disk works, the reactor goes on."""
+        store = started(Disk(self.mktemp()))
+        writer = Writer(store, reactor)
+        writer.start()
+        ready = threading.Event()
+        append = store.append
+        self.patch(Store, "append", lambda _, operations: (ready.wait(), append(operations)))
         done: Deferred[object] = Deferred()
-        self.writer.commit([message(1)], done.callback)
-        reactor.callLater(0, self.ready.set)  # the disk is waiting for the reactor
+        writer.commit([message(1)], done.callback)
+        reactor.callLater(0, ready.set)  # the disk is waiting for the reactor
         self.assertIsNone(await done)
-        await self.writer.stop()
-
-    async def test_quick_again(self) -> None:
-        """What is committed while a thread is at work is committed behind that, though the disk is found quick by then."""
-        self.writer._judge(0, reactor.seconds())
-        order: list[int] = []
-        done: Deferred[object] = Deferred()
-        self.writer.commit([message(1)], lambda error: order.append(1))
-        self.writer._threaded_until = 0.0
-        self.writer.commit([message(2)], done.callback)
-        self.ready.set()
-        self.assertIsNone(await done)
-        self.writer.commit([message(3)], lambda error: order.append(3))
-        self.assertEqual(order, [1, 3])
-        await self.writer.stop()
-
-    async def test_trust(self) -> None:
-        """A disk that is found slow again is not trusted for twice as long; once it was quick for long, as before."""
-        for _ in range(3):
-            self.writer._judge(0, 100)
-        self.assertEqual(self.writer._threaded_until, 104)
-        self.writer._judge(105, 105)
-        self.writer._judge(0, 106)
-        self.assertEqual(self.writer._threaded_until, 114)
-        self.writer._judge(200, 200)
-        self.writer._judge(0, 201)
-        self.assertEqual(self.writer._threaded_until, 202)
-        self.ready.set()
-        await self.writer.stop()
+        await writer.stop()
