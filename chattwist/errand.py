@@ -8,7 +8,7 @@ import attrs
 
 from chattwist import errors, model
 from chattwist.protocol.backend import Committed, Done, SendsDone
-from chattwist.replication.messages import NEVER, AnyMessage, Enter, Epoch
+from chattwist.replication.messages import NEVER, Again, AnyMessage, Enter, Entered, Epoch, Failure, Login, Result
 from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Sends, Tag
 
 OVER = "this login is over, nothing was done; LOGIN again"
@@ -116,3 +116,14 @@ class Errand:
     def repeatable(self) -> bool:
         """Whether doing it twice comes to the same as once."""
         return isinstance(self.what, Enter | MarkRead | Confirm) or bool(self.what.key)
+
+
+def answer(number: int, result: Committed | Login | errors.ChatError | errors.NotBegun) -> AnyMessage:
+    """What to tell another replica of an errand that it gave under this number."""
+    if isinstance(result, errors.NotBegun):
+        return Again(number)
+    if isinstance(result, errors.ChatError):
+        return Failure(number, result.code, result.text)
+    if isinstance(result, Committed):
+        return Result(number, result.operation.id, result.replicas, result.pushed)
+    return Entered(number, result)

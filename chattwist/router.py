@@ -8,7 +8,7 @@ import msgspec
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.errand import NONE, UNKNOWN, Apart, Errand, Outside
+from chattwist.errand import NONE, UNKNOWN, Apart, Errand, Outside, answer
 from chattwist.grants import Grants
 from chattwist.protocol.backend import Committed, Done, SendsDone
 from chattwist.replication import messages
@@ -52,7 +52,9 @@ class Router:
             messages.Result: self._committed,
             messages.Entered: lambda rank, message: self._settle(message.number, message.login),
             messages.Again: self._again,
-            messages.Failure: self._refused,
+            messages.Failure: lambda rank, message: self._settle(
+                message.number, errors.chat_error(message.code, message.text)
+            ),
         }
 
     # -- errands in
@@ -254,28 +256,15 @@ class Router:
         if self.view is None or message.epoch not in (messages.NEVER, self.view.epoch) or self._stopping:
             return self._outside.send(rank, messages.Again(message.number))
         what, session = (message, "") if isinstance(message, Enter) else (message.request, message.session)
-        self._begin(what, session, self._answer_to(rank, message.number), message.rank, (rank, message.number))
+        self._begin(
+            what, session, lambda result: self._outside.send(rank, answer(message.number, result)),
+            message.rank, (rank, message.number),
+        )  # fmt: skip
 
     def _again(self, rank: int, message: messages.Again) -> None:
         if (errand := self._sent.pop(message.number, None)) is not None:
             errand.sent -= 1
             self._held.append(errand)
-
-    def _refused(self, rank: int, message: messages.Failure) -> None:
-        self._settle(message.number, errors.chat_error(message.code, message.text))
-
-    def _answer_to(self, rank: int, number: int) -> Done:
-        def done(result: Committed | messages.Login | errors.ChatError | errors.NotBegun) -> None:
-            if isinstance(result, errors.NotBegun):
-                self._outside.send(rank, messages.Again(number))
-            elif isinstance(result, errors.ChatError):
-                self._outside.send(rank, messages.Failure(number, result.code, result.text))
-            elif isinstance(result, Committed):
-                self._outside.send(rank, messages.Result(number, result.operation.id, result.replicas, result.pushed))
-            else:
-                self._outside.send(rank, messages.Entered(number, result))
-
-        return done
 
     def _committed(self, rank: int, message: messages.Result) -> None:
         """Tell the client once this replica has applied the operation itself (R20): as a member of the view it has."""

@@ -12,8 +12,8 @@ from chattwist.requests import Sends
 if TYPE_CHECKING:
     from chattwist.protocol.session import Session
 
-VERB = b"SEND "
-VERBS = frozenset((VERB, b"send "))  # others are taken one by one
+
+VERBS = frozenset((b"SEND ", b"send "))  # in other spellings they are taken one by one
 
 
 def plain_message(content: bytes) -> tuple[str, str] | None:

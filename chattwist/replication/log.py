@@ -86,7 +86,7 @@ class Log:
         operations = self._origins.setdefault(origin, [])
         in_a_row = (
             origin == other and last - first == len(fresh) - 1
-        )  # each is the next of its origin: so all are of this one
+        )  # then all are of this origin, each being its next
         if in_a_row and first == len(operations) + 1 and not self._loose.get(origin):
             operations.extend(fresh)
         else:

@@ -1,8 +1,9 @@
 """Committing within a view: the primary's rounds, one at a time, and what the followers do for them; pure.
 
-A round is committed once each member of the view holds it durably, and each follower has applied it (R1, R20). When a view
-ends in the middle of one, the next view that this replica gets into completes it: what it holds durably was collected
-from it when it promised, and is with all members before that view serves.
+A round is committed once each member of the view holds it durably (R1). A follower says so, and applies it before it hears
+anything else: so what is asked of it after that finds it applied (R20). When a view ends in the middle of one, the next view
+that this replica gets into completes it: what it holds durably was collected from it when it promised, and is with all
+members before that view serves.
 """
 
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ class Rounds:
     # -- a follower
 
     def append(self, rank: int, message: Append) -> None:
-        """Hold it durably, apply it, then acknowledge."""
+        """Hold it durably, then acknowledge and apply it."""
         view = self._own.view
         if view is None or view.epoch != message.epoch or message.number > self._number(view) + 1:
             self._own.send(rank, Refusal(self._own.promised))
@@ -117,7 +118,7 @@ class Rounds:
             answer = Ack(message.epoch, message.number) if whole else Unfit(message.epoch)
             self._own.send(rank, answer)
 
-        # the primary need not wait until it is applied: that comes in the same turn, before anything else is heard (R20)
+        # the others need not wait until it is applied: that comes in the same step, before anything else is heard (R20)
         self._own.store(message.operations, stored, message.tags, early=True)
 
     def acknowledge_again(self) -> None:
