@@ -5,6 +5,7 @@ one command in flight a client. bcrypt is what LOGIN takes; its cost is 12 unles
 """
 
 import argparse
+import time
 
 from tests.benchmarks.measuring import Load, replicas, run, say
 from tests.benchmarks.prepared import Prepared
@@ -16,6 +17,7 @@ EVERYWHERE: tuple[int, ...] = (1, 2, 3)
 PRIMARY: tuple[int, ...] = (1,)
 FOLLOWERS: tuple[int, ...] = (2, 3)
 COSTS = (12, 4)
+PAUSE = 0.5  # seconds in which those are logged out whose generator just ended in the middle of a LOGIN
 
 
 def delivery_and_reading(short: bool, rounds: int) -> None:
@@ -42,6 +44,7 @@ def logins(cost: int, seconds: str, rounds: int) -> None:
         Prepared(LOGINS, cost=cost).give(cluster)
         cluster.begin()
         for _ in range(rounds):
+            time.sleep(PAUSE)
             load = Load(cluster, LOGINS, "-a", *commands, "-t", seconds, "-w", "0.1", numbers=EVERYWHERE)
             say(f"LOGIN, {LOGINS} clients on {EVERYWHERE}, cost {cost}: {load.result()}")
 
