@@ -25,6 +25,7 @@ SHELL = {  # the modules that may import Twisted; all others are pure
     "chattwist.supervisor",
     "chattwist.tap",
     "chattwist.protocol.client",
+    "chattwist.protocol.crowd",
     "chattwist.protocol.server",
     "chattwist.replication.broker",
     "chattwist.replication.channel",
