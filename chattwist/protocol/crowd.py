@@ -1,8 +1,8 @@
 """Reading from clients: all that have sent something, one after the other.
 
 Note [Why clients have an epoll of their own]: around each read Twisted's reactor makes ten calls, which take as long as to
-read and understand a line. Here all clients together are one reader of the reactor; with 64 clients or more that saves a
-tenth of the time of a SEND. What is not plain reading is left to Twisted's own transports.
+read and understand a line. Here all clients together are one reader of the reactor; that brings a fifteenth more SENDs a
+second with 64 clients, and a tenth with 256. What is not plain reading is left to Twisted's own transports.
 """
 
 from select import EPOLLIN, epoll
