@@ -30,6 +30,9 @@ class Writer(Protocol):
     def save(self, data: bytes, done: Done) -> None:
         """Make ``data`` durable in the place of what was saved before."""
 
+    def wait(self) -> bool:
+        """Wait for a moment for what was given last; whether its ``done`` was called in this."""
+
 
 class Channel(Protocol):
     """The way to the other replicas."""
@@ -168,13 +171,16 @@ class Member:
             self._failed(failure)
 
     def _feed(self, event: steps.Event) -> None:
-        """Take one event after the other, also those that come of effects."""
+        """Take one event after the other, also those that come of effects, and what the disk brings within a moment."""
         self._events.append(event)
         if self._busy:
             return
         self._busy = True
-        while self._events and not self._stopped:
-            self._step(self._events.popleft())
+        while not self._stopped:
+            if self._events:
+                self._step(self._events.popleft())
+            elif not self._writer.wait():
+                break
         self._busy = False
 
     def _step(self, event: steps.Event) -> None:

@@ -45,6 +45,17 @@ class WriterContract:
         await self.settle()
         self.assertEqual(told, [(1, None), (2, None), (3, None)])
 
+    async def test_waiting(self) -> None:
+        """What ends within a moment is told while it is waited for, and everything else later; each once."""
+        journal, told = self.make(), list[object]()
+        self.assertEqual(journal.wait(), False)
+        journal.commit(MESSAGES[:1], told.append)
+        waited = journal.wait()
+        self.assertEqual(told, [None] if waited else [])
+        await self.settle()
+        self.assertEqual(told, [None])
+        self.assertEqual(journal.wait(), False)
+
     async def test_a_full_disk(self) -> None:
         """DiskFull is handed over, not raised."""
         journal, told = self.make(), list[object]()

@@ -59,10 +59,14 @@ class FakeWorld:
         self._write(done)
 
     def _write(self, done: Done) -> None:
-        if self.at_once:
-            done(None)
-        else:
-            self.writes.append(done)
+        self.writes.append(done)
+
+    def wait(self) -> bool:
+        """See Writer."""
+        if self.at_once and self.writes:
+            self.writes.pop(0)(None)
+            return True
+        return False
 
     def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
         """See Channel."""

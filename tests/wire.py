@@ -45,6 +45,10 @@ class MemoryJournal:
         """See member.Writer."""
         self._pending.append((lambda: setattr(self, "state", data), done))
 
+    def wait(self) -> bool:
+        """See member.Writer."""
+        return False
+
     def work(self) -> bool:
         """Do what waits, unless held; whether there was any."""
         if self.held or not self._pending:

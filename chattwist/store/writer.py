@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from queue import SimpleQueue
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -20,11 +20,9 @@ from chattwist.errors import DiskFailed, StoreError
 from chattwist.model import AnyOperation
 from chattwist.store.files import remove, snapshot_name, temporary_name
 from chattwist.store.store import Store
+from chattwist.store.worker import Done, Work, Worker
 
 log = Logger()
-
-Done = Callable[[BaseException | None], object]
-Work = Callable[[], object]
 
 
 class Writer:
@@ -39,7 +37,7 @@ class Writer:
         self._store = store
         self._reactor = reactor
         self._pause = pause
-        self._queue: SimpleQueue[tuple[Work, Done] | None] = SimpleQueue()
+        self._worker = Worker(reactor)
         self._running = False
         self._tried = store.closed  # the newest journal for which compaction was tried
         self._compaction: Compaction | None = None
@@ -49,7 +47,9 @@ class Writer:
     def start(self) -> None:
         """Begin."""
         self._running = True
-        self._in_thread("store", self._work)
+        ended: Deferred[None] = Deferred()
+        self._worker.start("chattwist-store", lambda: ended.callback(None))
+        self._track(ended)
 
     def commit(self, operations: Sequence[AnyOperation], done: Done) -> None:
         """Append, in the order of the calls; ``done`` is then called once, with None or what Store.append raised."""
@@ -59,9 +59,13 @@ class Writer:
         """Store.save_state, behind what was given before; ``done`` likewise."""
         self._do(lambda: self._store.save_state(data), done)
 
+    def wait(self) -> bool:
+        """Wait for a moment for what was given last; whether its ``done`` was called in this."""
+        return self._worker.wait()
+
     def _do(self, work: Work, done: Done) -> None:
         if self._running:
-            self._queue.put((work, done))
+            self._worker.do(work, partial(self._written, done))
         else:
             self._reactor.callFromThread(done, StoreError("the store is closed; nothing was recorded"))
 
@@ -69,31 +73,16 @@ class Writer:
         """Finish the commits that were given, end a compaction, close the store; fires at its end. Call it once."""
         if self._running:
             self._running = False
-            self._queue.put(None)
+            self._worker.stop()
             if self._turn is not None:
                 self._turn.cancel()
             if self._compaction is not None:
                 self._compaction.kill()
         return DeferredList(list(self._busy)).addCallback(lambda _: self._store.close())
 
-    # -- in the thread of the store
-
-    def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            work, done = job
-            self._reactor.callFromThread(self._committed, done, self._outcome(work), self._store.closed)
-
-    def _outcome(self, work: Work) -> BaseException | None:
-        try:
-            work()
-        except BaseException as error:  # whatever it is, it is for the one who waits for ``done``
-            return error
-        return None
-
-    # -- in the reactor
-
-    def _committed(self, done: Done, error: BaseException | None, closed: int) -> None:
-        done(error)
+    def _written(self, done: Done, failure: BaseException | None) -> None:
+        done(failure)
+        closed = self._store.closed
         if closed > self._tried and self._running and self._compaction is None and self._turn is None:
             self._tried = closed
             self._turn = self._reactor.callLater(self._pause, self._compact, closed)

@@ -51,6 +51,17 @@ class Writer:
         """See chattwist.member.Writer."""
         self._do(lambda: self._store.save_state(data), done)
 
+    def wait(self) -> bool:
+        """See chattwist.member.Writer; half of the quick writes are done at once."""
+        writing = self._writing
+        if writing is None or writing.call is None or len(self._queue) != 1 or self.slowness > 1:
+            return False
+        if self._random.random() < 0.5:
+            return False
+        writing.cancel()
+        self._end()
+        return True
+
     def _do(self, work: Callable[[], None], done: Done) -> None:
         self._queue.append((work, done))
         self.longest = max(self.longest, len(self._queue))
@@ -70,6 +81,7 @@ class Writer:
         self.slowness = slowness
 
     def _end(self) -> None:
+        self._writing = None
         work, done = self._queue.popleft()
         failure: BaseException | None = None
         try:
