@@ -119,21 +119,20 @@ class Client(Protocol):
             return
         self._pumping = True
         try:
-            while self._take_lines() or self._session.submit_run():
-                pass  # those that were submitted may have been refused at once
+            self._take_lines()
+            while self._session.submit_run():  # they may have been refused at once, so that there is room for more
+                self._take_lines()
         finally:
             self._pumping = False
         if self._waits or self._paused:
             self._balance()
 
-    def _take_lines(self) -> bool:
-        """Take what may be taken; whether there was anything."""
-        taken = False
+    def _take_lines(self) -> None:
+        """Take what may be taken now."""
         while True:
             self._waits = self._reader.waiting or self._input_ended
             if not (self._waits and self._may_take() and self._take_line()):
-                return taken
-            taken = True
+                return
 
     def _may_take(self) -> bool:
         return not (self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
