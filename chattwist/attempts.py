@@ -62,5 +62,5 @@ def _count(table: OrderedDict[str, tuple[float, float]], index: str, now: float,
     table.move_to_end(index)
     if len(table) > MOST_REMEMBERED:
         table.popitem(last=False)
-    over = int(failures) - pace.free
+    over = round(failures) - pace.free  # of those just before, a little is forgotten already
     return 0.0 if over < 0 else min(pace.longest, FIRST_WAIT * 2.0 ** min(over, 20))

@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.protocol.backend import Done, SendsDone
-from chattwist.requests import HERE, MOST_MARKED, AnyRequest, Claim, MarkRead, Sends, Stamp, Tag
+from chattwist.requests import HERE, MOST_MARKED, AnyRequest, Claim, MarkRead, Sends, Tag, Together
 
 
 @attrs.define(eq=False)
@@ -58,11 +58,11 @@ class Deciding:
         batch = Batch()
         marks: list[tuple[tuple[str, ...], Done | None]] = []
         claimed: set[Claim] = set()
-        stamp: Stamp = partial(self._stamps.next, now, self._chat.latest)
+        together = Together(partial(self._stamps.next, now, self._chat.latest))
         for one in waiting:
             request = one.request
             if isinstance(request, Sends):
-                self._send(one.done, request, stamp, batch)
+                self._send(one.done, request, together, batch)
                 if request.read:
                     marks.append((request.read, None))
                 continue
@@ -78,22 +78,22 @@ class Deciding:
             elif isinstance(request, MarkRead):
                 marks.append((request.messages, one.done))
                 continue
-            self._decide(one, request, now, stamp, batch)
-        self._mark_read(marks, stamp, batch)
+            self._decide(one, request, now, together, batch)
+        self._mark_read(marks, together, batch)
         return batch
 
-    def _send(self, done: SendsDone, request: Sends, stamp: Stamp, batch: Batch) -> None:
-        made = request.decide(self._chat, stamp, self._bug)
+    def _send(self, done: SendsDone, request: Sends, together: Together, batch: Batch) -> None:
+        made = request.decide(self._chat, together, self._bug)
         operations = [one for one in made if isinstance(one, model.Sent)]
         batch.operations += operations
         batch.tags += [HERE] * len(operations)
         batch.sends.append((done, made))
 
-    def _decide(self, one: Waiting, request: AnyRequest, now: int, stamp: Stamp, batch: Batch) -> None:
+    def _decide(self, one: Waiting, request: AnyRequest, now: int, together: Together, batch: Batch) -> None:
         try:
             operation = request.done_before(self._chat, now)
             if operation is None:
-                operation = request.decide(self._chat, stamp)
+                operation = request.decide(self._chat, together)
                 if operation.key or isinstance(operation, model.PasswordChanged):
                     assert isinstance(operation, model.Keyed)
                     view = max(operation.view, self._stamps.view)
@@ -112,7 +112,7 @@ class Deciding:
         self._log_bug()
         return errors.Internal(errors.BUG)
 
-    def _mark_read(self, marks: list[tuple[tuple[str, ...], Done | None]], stamp: Stamp, batch: Batch) -> None:
+    def _mark_read(self, marks: list[tuple[tuple[str, ...], Done | None]], together: Together, batch: Batch) -> None:
         """What several sessions have read goes into one operation, of no account in particular: each SEND brings such a mark."""
         ids: list[str] = []
         readers: list[Done] = []
@@ -121,7 +121,7 @@ class Deciding:
             if done is not None:
                 readers.append(done)
             if len(ids) >= MOST_MARKED or number == len(marks):
-                operation = model.Read(*stamp(), "", tuple(ids))
+                operation = model.Read(*together.stamp(), "", tuple(ids))
                 batch.operations.append(operation)
                 batch.tags.append(HERE)
                 batch.told += [(done, operation) for done in readers]

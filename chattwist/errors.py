@@ -97,6 +97,9 @@ class LoginFirst(ChatError):
     code = 530
 
 
+WRONG = "wrong name or password; try again"
+
+
 class WrongPassword(ChatError):
     """Wrong name or wrong password; which one is not told."""
 

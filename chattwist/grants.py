@@ -39,7 +39,7 @@ class Grants:
         """Grant a session, or say why not; ``again`` is called when that is to be asked once more."""
         account = self._chat.accounts.get(wish.account)
         if account is None or account.deleted or account.password != wish.password:
-            return answer(errors.WrongPassword("wrong name or password"))
+            return answer(errors.WrongPassword(errors.WRONG))
         if account.listed is None:  # what was a registration of its own a moment ago is the copy of another
             return answer(errors.TryLater("this account was just joined with another of yours; LOGIN again"))
         other = self._roster.get(wish.account)

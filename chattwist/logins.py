@@ -1,7 +1,7 @@
 """What needs a password: REGISTER, LOGIN, PASSWD, UNREGISTER. Hashing happens in threads, deciding in the commits."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -30,6 +30,16 @@ HALF_REGISTERED = "the account may have been made, but the primary was lost: LOG
 SOON = 0.05  # seconds until it is looked again whether this replica is up to date
 
 
+class Prospects(Protocol):
+    """Whether anything can be committed: the router."""
+
+    def outlook(self) -> bool | None:
+        """Whether this replica has all that is committed: None where it may have it soon."""
+
+    def no_primary(self) -> errors.ChatError:
+        """Why nothing can be committed here."""
+
+
 class Logins:
     """Each method ends in ``done(result)``, called once with its result or an errors.ChatError."""
 
@@ -44,15 +54,15 @@ class Logins:
         enter: Callable[[Account, str, bool, Session, Done], None],
         threads: PasswordThreads,
         cost: int,
-        outlook: Callable[[], bool | None],
+        prospects: Prospects,
     ) -> None:
         """``now`` gives microseconds since 1970; ``cost`` is bcrypt's.
 
         ``submit(request, done)`` has a request committed; ``enter(account, hash, takeover, session, done)`` has the session
-        logged in whose password was found to fit the hash, and gives None. ``outlook()``: see Router.
+        logged in whose password was found to fit the hash, and gives None.
         """
         self._reactor, self._now, self._chat, self._submit, self._enter = reactor, now, chat, submit, enter
-        self._threads, self._cost, self._outlook = threads, cost, outlook
+        self._threads, self._cost, self._prospects = threads, cost, prospects
         self._attempts = Attempts()
 
     def register(self, session: Session, name: str, password: str, key: str, done: Done) -> None:
@@ -126,25 +136,27 @@ class Logins:
 
     async def _current(self) -> None:
         """Wait until this replica has all accounts and passwords, or it is clear that it will not have them soon."""
-        while (outlook := self._outlook()) is None:
+        while (outlook := self._prospects.outlook()) is None:
             await deferLater(self._reactor, SOON)
         if not outlook:
-            raise errors.NoPrimary("no primary can be reached now; try again soon, or connect to another replica")
+            raise self._prospects.no_primary()
 
     async def _change_password(self, account: Account, address: str, old: str, new: str, key: str) -> Committed:
         await self._current()
-        _, hashed = await self._verified([account], account.name, old, address, "wrong password; the old one stays")
+        _, hashed = await self._verified(
+            [account], account.name, old, address, "wrong password, the old one stays; try again"
+        )
         renewed = await self._threads.run(hash_password, new, self._cost)
         return await self._committed(ChangePassword(account.id, hashed, renewed, key=key))
 
     async def _unregister(self, account: Account, address: str, password: str, key: str) -> Committed:
         _, hashed = await self._verified(
-            [account], account.name, password, address, "wrong password; the account stays"
+            [account], account.name, password, address, "wrong password, the account stays; try again"
         )
         return await self._committed(Unregister(account.id, hashed, key=key))
 
     async def _verified(
-        self, accounts: list[Account], name: str, password: str, address: str, wrong: str = "wrong name or password"
+        self, accounts: list[Account], name: str, password: str, address: str, wrong: str = errors.WRONG
     ) -> tuple[Account, str]:
         """The account and the hash that the password is right for; with no account it takes as long as a wrong password."""
         wait = self._attempts.wait(fold(name[:100]), address, self._reactor.seconds())

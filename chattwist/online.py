@@ -1,7 +1,7 @@
 """Who is logged in on this replica: sessions that the primary granted."""
 
 from chattwist.accounts import Account
-from chattwist.errors import TryLater, WrongPassword
+from chattwist.errors import WRONG, TryLater, WrongPassword
 from chattwist.protocol.session import Session
 from chattwist.replication.messages import Login
 
@@ -28,7 +28,7 @@ class Online:
         if session.closed:
             raise TryLater("the connection ended before the login was done")
         if account.deleted:
-            raise WrongPassword("wrong name or password")
+            raise WrongPassword(WRONG)
         self.end(account.id, f"{account.name} logged in elsewhere; this login is over")
         self.sessions[account.id], self._logins[account.id] = session, login
         session.begin(account)

@@ -77,7 +77,7 @@ class Replica:
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         logins = Logins(
-            reactor, now, chat, self._submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router.outlook,
+            reactor, now, chat, self._submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router,
         )  # fmt: skip
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
@@ -241,9 +241,9 @@ class Replica:
                 self._delivery.take(operation)
             except Exception:  # the others, and all later ones, still have to be taken in
                 self.log.failure("an operation that is durable could not be taken in")
-        self._router.applied(operations, tags)
         if self._role != "primary":
-            self._delivery.push()
+            self._delivery.push()  # before the router tells of them: a message that its reply has shown is not pushed
+        self._router.applied(operations, tags)
 
     def role(self, role: str, view: View | None) -> None:
         """See Side."""

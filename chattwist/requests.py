@@ -2,7 +2,7 @@
 
 A request is decided against a chat that holds all that was committed before. Requests of one commit are decided against
 the same chat, so those that could contradict each other must not be in one: each names in ``claims`` what it alone may touch
-in its commit, and one whose claim is taken waits for the next.
+in its commit, and one whose claim is taken waits for the next. For how full a mailbox is they count together.
 """
 
 from collections.abc import Callable, Collection
@@ -25,6 +25,16 @@ DELETED = "this account was deleted; REGISTER or LOGIN with another"
 NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter"
 
 
+class Together:
+    """What the requests of one commit have in common: stamps for their operations, and what is sent to whom."""
+
+    __slots__ = ("sent_to", "stamp")
+
+    def __init__(self, stamp: Stamp) -> None:
+        self.stamp = stamp
+        self.sent_to: dict[str, int] = {}  # id of an account → messages, which the chat does not hold yet
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
     """What all requests have: ``key`` is the retry key or ``""``. ``by_session``: only an account's session may ask for it."""
 
@@ -39,7 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
         """What no other request of the same commit may touch."""
         return ()
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         """The operation that does it; raises errors.ChatError where it cannot be done."""
         raise NotImplementedError
 
@@ -56,13 +66,13 @@ class Register(Request, frozen=True, tag="register"):
     def claims(self) -> Collection[Claim]:
         return (("name", fold(self.name)),)
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         check_name_is_free(chat, self.name)
         if chat.accounts.used_and_deleted(self.name, self.key):  # a repetition that comes late
             raise errors.WrongArguments(
                 "this retry key made an account that was deleted since; REGISTER with a new key"
             )
-        return model.Registered(*stamp(), self.name, self.password, self.key)
+        return model.Registered(*together.stamp(), self.name, self.password, self.key)
 
 
 class Confirm(Request, frozen=True, tag="confirm"):
@@ -81,12 +91,12 @@ class Confirm(Request, frozen=True, tag="confirm"):
     def claims(self) -> Collection[Claim]:
         return (("confirm", self.account),)
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         account = self._known(chat)
         lost = account.is_renamed and not self.renamed  # others committed it for somebody else meanwhile
         if lost or account.listed is None:
             raise errors.NameTaken("that name was taken just now; choose another")
-        return model.Confirmed(*stamp(), self.account)
+        return model.Confirmed(*together.stamp(), self.account)
 
     def _known(self, chat: Chat) -> Account:
         account = chat.accounts.get(self.account)
@@ -124,12 +134,12 @@ class ChangePassword(OwnAccount, frozen=True, tag="password"):
     def claims(self) -> Collection[Claim]:
         return [*super().claims(), ("account", self.account)]
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         account = self.living(chat)
         if account.password != self.old:
             raise errors.WrongPassword("the password was changed meanwhile; try again with the new one")
         view, _, _ = account.password_set  # a later one than this primary's, if another set it that was cut off
-        return model.PasswordChanged(*stamp(), self.account, self.new, self.key, view)
+        return model.PasswordChanged(*together.stamp(), self.account, self.new, self.key, view)
 
 
 class Unregister(OwnAccount, frozen=True, tag="unregister"):
@@ -140,10 +150,10 @@ class Unregister(OwnAccount, frozen=True, tag="unregister"):
     def claims(self) -> Collection[Claim]:
         return [*super().claims(), ("account", self.account)]
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         if self.living(chat).password != self.password:
             raise errors.WrongPassword("the password was changed meanwhile; try again with the new one")
-        return model.Unregistered(*stamp(), self.account, self.key)
+        return model.Unregistered(*together.stamp(), self.account, self.key)
 
 
 class Send(OwnAccount, frozen=True, tag="send"):
@@ -153,9 +163,9 @@ class Send(OwnAccount, frozen=True, tag="send"):
     text: str
     mailbox: int
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
-        sender, recipient = self.living(chat), find_addressee(chat, self.recipient, self.mailbox)
-        return model.Sent(*stamp(), sender.id, recipient.id, self.text, self.key)
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
+        sender, recipient = self.living(chat), find_addressee(chat, self.recipient, self.mailbox, together.sent_to)
+        return model.Sent(*together.stamp(), sender.id, recipient.id, self.text, self.key)
 
 
 class Sends:
@@ -175,16 +185,17 @@ class Sends:
         self.read: tuple[str, ...] = ()
 
     def decide(
-        self, chat: Chat, stamp: Stamp, bug: Callable[[], errors.ChatError]
+        self, chat: Chat, together: Together, bug: Callable[[], errors.ChatError]
     ) -> list[model.Sent | errors.ChatError]:
         """Of each message the operation, or why it is refused; ``bug`` logs the exception being handled and tells of it."""
         account = chat.accounts.get(self.account)
         if account is None or account.deleted:
             return [errors.LoginFirst(DELETED) for _ in self.items]
         made: list[model.Sent | errors.ChatError] = []
+        stamp, sent_to = together.stamp, together.sent_to
         for name, text in self.items:
             try:
-                recipient = find_addressee(chat, name, self.mailbox)
+                recipient = find_addressee(chat, name, self.mailbox, sent_to)
                 made.append(model.Sent(*stamp(), account.id, recipient.id, text))
             except errors.ChatError as error:
                 made.append(error)
@@ -207,12 +218,12 @@ class Delete(OwnAccount, frozen=True, tag="delete"):
     def claims(self) -> Collection[Claim]:
         return [*super().claims(), *(("message", message) for message in self.messages)]
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         self.living(chat)
         for message in self.messages:
             if chat.mine(self.account, message) is None:
                 raise errors.NotFound(f"no message {message[:40]} of yours; nothing was deleted; HISTORY shows the ids")
-        return model.Deleted(*stamp(), self.account, self.messages, self.key)
+        return model.Deleted(*together.stamp(), self.account, self.messages, self.key)
 
 
 class MarkRead(OwnAccount, frozen=True, tag="read"):
@@ -221,15 +232,15 @@ class MarkRead(OwnAccount, frozen=True, tag="read"):
     by_session: ClassVar[bool] = False
     messages: tuple[str, ...]
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         self.living(chat)
-        return model.Read(*stamp(), self.account, self.messages, self.key)
+        return model.Read(*together.stamp(), self.account, self.messages, self.key)
 
 
 class Repeat(OwnAccount, frozen=True, tag="repeat"):
     """Tell the result of what was recorded under the retry key (R6)."""
 
-    def decide(self, chat: Chat, stamp: Stamp) -> model.AnyOperation:
+    def decide(self, chat: Chat, together: Together) -> model.AnyOperation:
         raise errors.OutcomeUnknown("the primary does not know that retry key; repeat it in a moment")
 
 
@@ -247,11 +258,16 @@ def find_account(chat: Chat, name: str) -> Account:
     return account
 
 
-def find_addressee(chat: Chat, name: str, mailbox: int) -> Account:
-    """The account of that name, with room for another unread message; errors.NotFound or errors.OverLimit."""
+def find_addressee(chat: Chat, name: str, mailbox: int, sent_to: dict[str, int]) -> Account:
+    """The account of that name, with room for another unread message beside those of ``sent_to``, where it is counted.
+
+    errors.NotFound or errors.OverLimit.
+    """
     account = find_account(chat, name)
-    if len(account.unread) >= mailbox:
+    coming = sent_to.get(account.id, 0)
+    if len(account.unread) + coming >= mailbox:
         raise errors.OverLimit(f"{account.name} has {mailbox} unread messages; try again when some are read")
+    sent_to[account.id] = coming + 1
     return account
 
 

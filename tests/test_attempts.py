@@ -15,6 +15,12 @@ class AttemptsTests(SynchronousTestCase):
         self.assertEqual(waits[5:9], [0, 0.25, 0.5, 1])
         self.assertEqual(waits[-1], ACCOUNT.longest)
 
+    def test_one_after_the_other(self) -> None:
+        """What is forgotten from one try to the next gives nobody another one that costs nothing."""
+        attempts = Attempts()
+        waits = [attempts.wait("ann", "10.0.0.1", n / 10) for n in range(9)]
+        self.assertEqual(waits[5:], [0, 0.25, 0.5, 1])
+
     def test_an_address_that_tries_many(self) -> None:
         """Different accounts from one address: it gets slow, others do not."""
         attempts = Attempts()

@@ -122,6 +122,20 @@ class CommitsTests(SynchronousTestCase):
         self.assertEqual((marked, self.ids()), (True, ["first-3"]))
         self.assertTrue(self.commits.idle)
 
+    def test_a_mailbox_that_one_commit_fills(self) -> None:
+        """Messages of one commit count together: no more of them go into a mailbox than there is room for."""
+        sends = Sends("a-1", 3)
+        sends.items = [("bob", "hi")] * 2 + [("ann", "hi")]
+        told: list[Any] = []
+        for _ in range(2):
+            self.commits.send_all(sends, lambda results, marked: told.extend(results), "s1", 0)
+        self.submit(Send(account="a-1", recipient="bob", text="hi", mailbox=3))
+        self.turn()
+        self.journal.end()
+        self.assertEqual([type(one) for one in told], [Committed] * 4 + [errors.OverLimit, Committed])
+        self.assertEqual(self.kinds(), [errors.OverLimit])
+        self.assertEqual(len(self.chat.accounts["a-2"].unread), 3)
+
     def test_sent_together_and_not_committed(self) -> None:
         """Those that were refused are refused, the others are told of the failure, and nothing counts as read."""
         told = self.send_all("bob", "nobody", read=("m-1",))

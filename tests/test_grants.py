@@ -83,7 +83,7 @@ class GrantsTests(SynchronousTestCase):
         self.chat.apply(model.Unregistered("a-2", 2, "a-1"))
         self.enter(wish(1, "s1"))
         self.assertEqual({(type(answer), str(answer)) for answer in self.answers},
-                         {(errors.WrongPassword, "wrong name or password")})  # fmt: skip
+                         {(errors.WrongPassword, errors.WRONG)})  # fmt: skip
         self.assertEqual((len(self.answers), self.told()), (3, []))
 
     def test_logged_in_elsewhere(self) -> None:

@@ -34,6 +34,22 @@ class FakeSession:
         self.address = "here"
 
 
+class FakeProspects:
+    """A router that knows a primary, or why there is none."""
+
+    def __init__(self) -> None:
+        self.error: errors.ChatError | None = None
+
+    def outlook(self) -> bool:
+        """See Router."""
+        return self.error is None
+
+    def no_primary(self) -> errors.ChatError:
+        """See Router."""
+        assert self.error is not None
+        return self.error
+
+
 class RegisterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.chat = Chat()
@@ -43,9 +59,10 @@ class RegisterTests(SynchronousTestCase):
         self.answers: list[object] = []
         threads: Any = FakeThreads()
         clock: Any = Clock()
+        self.prospects = FakeProspects()
         self.logins = Logins(
             clock, lambda: 0, self.chat, lambda request, done: self.requests.append((request, done)),
-            lambda account, hashed, takeover, session, done: self.wishes.append((account, done)), threads, COST, lambda: True,
+            lambda account, hashed, takeover, session, done: self.wishes.append((account, done)), threads, COST, self.prospects,
         )  # fmt: skip
 
     def register(self) -> None:
@@ -69,6 +86,13 @@ class RegisterTests(SynchronousTestCase):
         (answer,) = self.answers
         assert isinstance(answer, errors.ChatError)
         return answer.code
+
+    def test_nothing_can_be_committed(self) -> None:
+        """A login says why: 451 or, where this replica's disk is full, 452."""
+        for error in errors.NoPrimary("none"), errors.NoSpace("full"):
+            self.prospects.error = error
+            self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
+        self.assertEqual([getattr(answer, "code", 0) for answer in self.answers], [451, 452])
 
     def test_two_commits_and_a_login(self) -> None:
         """A registration is answered once all know that it was committed, and the session is granted (R19)."""

@@ -32,6 +32,7 @@ class Command:
     after_login: bool = True
     records: bool = True
     overlaps: bool = False  # may run while others of its kind are under way in the same session
+    shows: bool = False  # and what it shows does not depend on what was read, whose recording it need not wait for
 
     @property
     def verb(self) -> str:
@@ -63,7 +64,7 @@ class Command:
 _ROWS = (
     Command(
         "HELP [verb]", "the commands, one a line; of one verb, its usage and replies",
-        (214, 501), information.help_, most=1, before_login=True, records=False,
+        (214, 501), information.help_, most=1, before_login=True, records=False, shows=True,
     ),
     Command(
         "REGISTER name [password]", "makes the account and logs in; asks for the password twice where it is left out",
@@ -71,21 +72,23 @@ _ROWS = (
     ),
     Command(
         "LOGIN name [password]", "logs in; an account has one session at a time",
-        (230, 331, 535, 453, 501, 450), accounts.login, least=1, most=2, before_login=True, after_login=False,
+        (230, 331, 535, 453, 501, 450, 451, 452), accounts.login, least=1, most=2, before_login=True, after_login=False,
+        records=False,
     ),
     Command(
         "TAKEOVER name [password]", "logs in and ends the account's other session",
-        (230, 331, 535, 501, 450), accounts.takeover, least=1, most=2, before_login=True, after_login=False,
+        (230, 331, 535, 501, 450, 451, 452), accounts.takeover, least=1, most=2, before_login=True, after_login=False,
+        records=False,
     ),
     Command("LOGOUT", "ends the login; the connection stays", (250, 501), accounts.logout, records=False),
     Command("QUIT", "ends the connection", (221, 501), information.quit_, before_login=True, records=False),
     Command(
         "LIST [prefix [AFTER name]]", "accounts whose name begins so, without case; * is every name; pages of 100",
-        (212, 501), information.list_, most=3, before_login=True, records=False,
+        (212, 501), information.list_, most=3, before_login=True, records=False, shows=True,
     ),
     Command(
         "WHO [AFTER name]", "accounts that are logged in now; pages of 100",
-        (212, 501), information.who, most=2, records=False,
+        (212, 501), information.who, most=2, records=False, shows=True,
     ),
     Command(
         "SEND name text", "sends a message to one account; answered once it is on disk on every live replica",
@@ -98,7 +101,7 @@ _ROWS = (
     ),
     Command(
         "HISTORY [name] [n] [BEFORE id]", "the last n messages, 20 or at most 200, of all or with one account",
-        (213, 501, 550), messages.history, most=4, records=False,
+        (213, 501, 550), messages.history, most=4, records=False, shows=True,
     ),
     Command(
         "DELETE id [id ...]", "deletes messages for good, for sender and recipient both; all or none",
@@ -114,7 +117,7 @@ _ROWS = (
     ),
     Command(
         "STATUS", "the replicas and which of them is primary",
-        (211, 501), information.status, before_login=True, records=False,
+        (211, 501), information.status, before_login=True, records=False, shows=True,
     ),
     Command("NOOP", "nothing", (250, 501), information.noop, before_login=True, records=False),
 )  # fmt: skip

@@ -94,7 +94,7 @@ def read(call: "Call") -> None:
     if done:
         return tell(call, done)
     found = call.backend.chat.newest_unread(account, count)
-    if found:
+    if found or call.command.key:
         call.session.read_when_gone(tuple(message.id for message in found), call.command.key)
     _show(call, found, _left(account, len(found)))
 

@@ -125,7 +125,9 @@ class Session:
 
     def _begin(self, row: Command | None, call: Call) -> None:
         self.submit_run()
-        if self.idle or (row is not None and row.overlaps):
+        shows = row is None or row.shows
+        busy = self._calls or self._reading or self._held or (self._marking and not shows)
+        if not busy or (row is not None and row.overlaps):
             self._run(row, call)
         else:
             self._held = row, call

@@ -264,6 +264,19 @@ class ReadMarkTests(SynchronousTestCase):
         self.bob.lose()
         self.assertEqual(self.unread_after(), 0)
 
+    def test_what_only_shows_does_not_wait(self) -> None:
+        """Until what was read is recorded, only what depends on it waits: UNREAD does, STATUS does not."""
+        self.ann.send(b"SEND bob hi\n")
+        self.bob.received()
+        self.world.journal.held = True
+        self.bob.send(b"STATUS\nnonsense\n")
+        self.assertEqual([line[:3] for line in replies(self.bob)], ["211"] * 4 + ["500"])
+        self.bob.send(b"UNREAD\n")
+        self.assertEqual(replies(self.bob), [])
+        self.world.journal.held = False
+        self.world.run()
+        self.assertEqual(replies(self.bob), ["211 0 unread"])
+
     def test_a_mark_that_fails_is_tried_again(self) -> None:
         """With a full disk marks are not lost in the session: the next line tries again."""
         self.ann.send(b"SEND bob hi\n")

@@ -91,9 +91,9 @@ class TranscriptTests(SynchronousTestCase):
         self.play(ANN_AND_BOB)
         self.play("""
             eve > LOGIN ann wrong-password
-            eve < 535 wrong name or password
+            eve < 535 wrong name or password; try again
             eve > LOGIN nobody wrong-password
-            eve < 535 wrong name or password
+            eve < 535 wrong name or password; try again
             eve > LOGIN ann secret-of-ann
             eve < 453 ann is logged in elsewhere; TAKEOVER ann ends that session
             eve > TAKEOVER Ann secret-of-ann
@@ -301,7 +301,7 @@ class TranscriptTests(SynchronousTestCase):
         asked = "an empty line cancels; it shows while you type (telnet hides it)"
         self.play(f"""
             ann > PASSWD wrong-password another-secret
-            ann < 535 wrong password; the old one stays
+            ann < 535 wrong password, the old one stays; try again
             ann > PASSWD secret-of-ann short
             ann < 501 a password is 8 to 1024 bytes long; nothing was done; PASSWD again with another
             ann > PASSWD secret-of-ann
@@ -325,7 +325,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > third secret
             ann < 250 password changed
             eve > TAKEOVER ann another-secret
-            eve < 535 wrong name or password
+            eve < 535 wrong name or password; try again
         """)
 
     def test_unregister(self) -> None:
@@ -336,7 +336,7 @@ class TranscriptTests(SynchronousTestCase):
             bob < 250 0rigin00-5 sent to ann, on 1 replicas
             ann < * MSG 0rigin00-5 {ALL} Bob ann bye
             bob > UNREGISTER wrong-password
-            bob < 535 wrong password; the account stays
+            bob < 535 wrong password, the account stays; try again
             bob > UNREGISTER
             bob < 331 password, to delete this account for good; an empty line cancels; it shows while you type (telnet hides it)
             bob > secret-of-bob
@@ -474,7 +474,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > @t6 LOGIN ann
             ann < @t6 331 password; an empty line cancels; it shows while you type (telnet hides it)
             ann > @t7 is my password
-            ann < @t6 535 wrong name or password
+            ann < @t6 535 wrong name or password; try again
         """)
 
     def test_help(self) -> None:
@@ -600,6 +600,29 @@ class RetryKeyTests(SynchronousTestCase):
             bob > @!r READ
             bob < @!r 213-0rigin00-9 {ALL} ann Bob one
             bob < @!r 213 1 messages, 0 unread left
+        """)
+
+    def test_a_read_that_found_nothing(self) -> None:
+        """It finds nothing again, whatever has come since."""
+        world = World()
+        world.play(ANN_AND_BOB)
+        world.play(f"""
+            bob > @!r READ
+            bob < @!r 213 0 messages, 0 unread left
+            ann > SEND bob hi
+            ann < 250 0rigin00-6 sent to Bob, on 1 replicas
+            bob < * MSG 0rigin00-6 {ALL} ann Bob hi
+        """)
+        world.connections["bob"].lose()
+        del world.connections["bob"]
+        world.play("""
+            bob > LOGIN bob secret-of-bob
+            bob < 230 Bob 1 unread; READ shows the newest
+            bob > @!r READ
+            bob < @!r 213 0 messages, 1 unread left
+            bob > UNREAD
+            bob < 211-ann 1
+            bob < 211 1 unread
         """)
 
     def test_register(self) -> None:

@@ -19,7 +19,7 @@ from chattwist.replication.change import Changes
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
 from chattwist.replication.rounds import Rounds
-from chattwist.requests import Send, Stamp
+from chattwist.requests import Send, Together
 from chattwist.store import files, journal
 from chattwist.store.disk import IDisk
 from chattwist.store.files import NewFile
@@ -108,8 +108,8 @@ def keys_beside() -> Iterator[None]:
     """R6: the retry key is not part of what is replicated."""
     decide = Send.decide
 
-    def without(self: Send, chat: Chat, stamp: Stamp) -> model.AnyOperation:
-        return msgspec.structs.replace(decide(self, chat, stamp), key="")
+    def without(self: Send, chat: Chat, together: Together) -> model.AnyOperation:
+        return msgspec.structs.replace(decide(self, chat, together), key="")
 
     with patch.object(Send, "decide", without):
         yield
