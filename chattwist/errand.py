@@ -9,7 +9,7 @@ import attrs
 from chattwist import errors, model
 from chattwist.protocol.backend import Committed, Done, SendsDone
 from chattwist.replication.messages import NEVER, Again, AnyMessage, Enter, Entered, Epoch, Failure, Login, Result
-from chattwist.requests import AnyRequest, Confirm, MarkRead, OwnAccount, Sends, Tag
+from chattwist.requests import AnyRequest, Confirm, Delete, MarkRead, OwnAccount, Send, Sends, Tag
 
 OVER = "this login is over, nothing was done; LOGIN again"
 NONE = "no primary can commit it now, nothing was recorded; try again soon"
@@ -111,6 +111,14 @@ class Errand:
     def account(self) -> str:
         """The id of the account whose session alone may ask for this; or ``""``."""
         return self.what.account if isinstance(self.what, OwnAccount) and self.what.by_session else ""
+
+    @property
+    def size(self) -> int:
+        """About how many characters there are in it, where they may be many."""
+        what = self.what
+        if isinstance(what, Send):
+            return len(what.text)
+        return sum(map(len, what.messages)) if isinstance(what, Delete | MarkRead) else 0
 
     @property
     def repeatable(self) -> bool:

@@ -100,6 +100,7 @@ class Logins:
         if first is None:
             check_name_is_free(self._chat, name)
             hashed = await self._threads.run(hash_password, password, self._cost, patient=True)
+            _check_open(session)  # else the name would be gone, and nobody's
             committed = (await self._committed(Register(name, hashed, key=key))).operation
             assert isinstance(committed, model.Registered)
             first = committed

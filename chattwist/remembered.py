@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from chattwist.errors import StoreError
 from chattwist.replication.messages import NEVER, Epoch, State, View
 
 
@@ -23,8 +24,14 @@ def encode(state: State, replicas: Sequence[str]) -> bytes:
 
 
 def decode(data: bytes, replicas: Sequence[str]) -> State:
-    """What was saved, in the ranks of now; nothing for a new replica. Who is not in the cluster any more has a rank beyond."""
-    saved = msgspec.json.decode(data, type=_Saved) if data else _Saved()
+    """What was saved, in the ranks of now; nothing for a new replica. Who is not in the cluster any more has a rank beyond.
+
+    StoreError if another version saved it.
+    """
+    try:
+        saved = msgspec.json.decode(data, type=_Saved) if data else _Saved()
+    except msgspec.DecodeError as error:
+        raise StoreError(f"state.json: not of this version ({error}); start the version that wrote it") from error
     before = saved.replicas or tuple(replicas)
 
     def rank_now(rank: int) -> int:

@@ -4,16 +4,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from chattwist import errors, model
 from chattwist.cluster import Timings
 from chattwist.errand import NONE, UNKNOWN, Apart, Errand, Outside, answer
+from chattwist.forwarded import Forwarded
 from chattwist.grants import Grants
 from chattwist.protocol.backend import Committed, Done, SendsDone
 from chattwist.replication import messages
 from chattwist.replication.log import Log
-from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, View
+from chattwist.replication.messages import AnyMessage, Enter, Forward, View
 from chattwist.requests import HERE, AnyRequest, Confirm, OwnAccount, Sends, Tag
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ class Router:
         self.view: View | None = None
         self._since = seconds()  # when the role began
         self._held: list[Errand] = []
-        self._sent: dict[int, Errand] = {}
-        self._awaited: dict[str, list[tuple[Errand, messages.Result]]] = {}  # done elsewhere, by ids of operations
-        self._number = first
+        self._forwarded = Forwarded(first, seconds, LONGEST_ANSWER * timings.patience, outside.send)
         self._open = 0
         self._stopping = False  # what others forward is for the next primary
         self._when_settled: Callable[[], None] | None = None
@@ -85,16 +82,19 @@ class Router:
     def refuse(self, error: errors.ChatError) -> None:
         """Take on nothing any more."""
         self._refusal = error
-        held, self._held = self._held, []
+        held, self._held = [*self._held, *self._forwarded.take_waiting()], []
         for errand in held:
             self._route(errand)
-        for number, errand in list(self._sent.items()):
+        for number, errand in self._forwarded.all():
             self._settle(number, self._unknown(errand))
 
     def when_settled(self, done: Callable[[], None]) -> None:
         """Call ``done`` once all errands are done; at once if there are none. Ask once."""
         self._when_settled = done
         self._stopping = True
+        held, self._held = self._held, []
+        for errand in held:
+            self._hold(errand)
         self._check_settled()
 
     def _check_settled(self) -> None:
@@ -137,9 +137,9 @@ class Router:
         elif self._role == "primary":
             self._lead(errand)
         elif self._role == "follower" and self.view is not None:
-            self._forward(errand, self.view.primary, self.view.epoch)
+            self._forwarded.pass_on(errand, self.view.primary, self.view.epoch)
         elif (relay := self._relay()) is not None:
-            self._forward(errand, relay, messages.NEVER)
+            self._forwarded.pass_on(errand, relay, messages.NEVER)
         else:
             self._hold(errand)
 
@@ -159,7 +159,11 @@ class Router:
         return None if self._role or lately else self._outside.relay()
 
     def _hold(self, errand: Errand) -> None:
-        if self._seconds() - self._since >= self._timings.patience and not errand.patient:
+        """Let it wait for a primary, unless there has been none for long, or this replica stops."""
+        late = self._seconds() - self._since >= self._timings.patience and not errand.patient
+        if self._stopping and errand.tag != HERE:
+            errand.done(errors.NotBegun())
+        elif self._stopping or late:
             errand.done(self._given_up(errand))
         else:
             self._held.append(errand)
@@ -219,38 +223,23 @@ class Router:
 
     # -- following
 
-    def _forward(self, errand: Errand, rank: int, epoch: Epoch) -> None:
-        self._number += 1
-        errand.at, errand.epoch, errand.sent = rank, epoch, errand.sent + 1
-        errand.answer_by = self._seconds() + LONGEST_ANSWER * self._timings.patience
-        self._sent[self._number] = errand
-        what = errand.what
-        if isinstance(what, Enter):
-            self._outside.send(rank, msgspec.structs.replace(what, number=self._number, epoch=epoch))
-        else:
-            self._outside.send(rank, Forward(self._number, epoch, errand.home, what, errand.session))
-
     def connected(self, rank: int) -> None:
         """Messages to another replica go out again: what it was given just before may never have arrived."""
-        for number, errand in list(self._sent.items()):
+        for number, errand in self._forwarded.all():
             if errand.at == rank and errand.repeatable:
-                self._route_again(self._sent.pop(number))
+                self._forwarded.take(number)
+                self._route_again(errand)
 
     def applied(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag]) -> None:
         """The primary commits these: note which of them do what was forwarded from here."""
-        for operation, (rank, number) in zip(operations, tags, strict=False):
-            if rank == self._rank and number in self._sent:
-                self._sent[number].operation = operation.id
-        if self._awaited:
-            for operation in operations:
-                for errand, message in self._awaited.pop(operation.id, ()):
-                    errand.done(Committed(operation, message.replicas, message.pushed))
+        self._forwarded.applied(operations, tags, self._rank)
 
     # -- other replicas
 
     def deliver(self, rank: int, message: AnyMessage) -> None:
         """Something that another replica asks or answers."""
         self._messages[type(message)](rank, message)
+        self._forwarded.go_on()
 
     def _asked(self, rank: int, message: Forward | Enter) -> None:
         if self.view is None or message.epoch not in (messages.NEVER, self.view.epoch) or self._stopping:
@@ -262,20 +251,23 @@ class Router:
         )  # fmt: skip
 
     def _again(self, rank: int, message: messages.Again) -> None:
-        if (errand := self._sent.pop(message.number, None)) is not None:
+        if (errand := self._forwarded.take(message.number)) is not None:
             errand.sent -= 1
-            self._held.append(errand)
+            if self._stopping:
+                self._hold(errand)
+            else:
+                self._held.append(errand)
 
     def _committed(self, rank: int, message: messages.Result) -> None:
         """Tell the client once this replica has applied the operation itself (R20): as a member of the view it has."""
         operation = self._log.get(message.operation)
         if operation is not None:
             self._settle(message.number, Committed(operation, message.replicas, message.pushed))
-        elif (errand := self._sent.pop(message.number, None)) is not None:
-            self._awaited.setdefault(message.operation, []).append((errand, message))
+        else:
+            self._forwarded.wait_for(message)
 
     def _settle(self, number: int, result: object) -> None:
-        errand = self._sent.pop(number, None)
+        errand = self._forwarded.take(number)
         if errand is None:
             return
         over = isinstance(result, errors.LoginFirst)
@@ -288,6 +280,9 @@ class Router:
     def role(self, role: str, view: View | None) -> None:
         """Take up a role; ``view`` is None where this replica has none."""
         self._role, self.view, self._since = role, view, self._seconds()
+        for errand in self._forwarded.take_waiting():  # they were for the primary before
+            errand.until = self._since + self._timings.patience
+            self._held.append(errand)
         waiting = self._grants.rest()
         if role == "primary" and view is not None:
             self._grants.lead(view)
@@ -315,10 +310,10 @@ class Router:
 
     def _resolve(self, view: View) -> None:
         """A new view: it holds all that its members had, so what was seen of an errand is committed now."""
-        for number, errand in list(self._sent.items()):
+        for number, errand in self._forwarded.all():
             if errand.epoch in (view.epoch, messages.NEVER):  # a relay answers in any case
                 continue
-            del self._sent[number]
+            self._forwarded.take(number)
             operation = self._log.get(errand.operation) if errand.operation else None
             if operation is not None:
                 errand.done(self._outside.result(operation, len(view.members)))
@@ -343,12 +338,12 @@ class Router:
                 errand.done(self._given_up(errand))
             else:
                 self._route_again(errand)
-        for number, errand in list(self._sent.items()):
+        for number, errand in self._forwarded.all():
             if now >= errand.answer_by:
                 self._settle(number, self._unknown(errand))
             elif errand.epoch != messages.NEVER and errand.repeatable and self._relay() is not None:
-                self._route_again(self._sent.pop(number))  # it may never have arrived; there is another way now (R14)
-        for operation, waiting in list(self._awaited.items()):
-            if now >= waiting[0][0].answer_by:
-                for errand, _ in self._awaited.pop(operation):
-                    errand.done(self._unknown(errand))
+                self._forwarded.take(number)
+                self._route_again(errand)  # it may never have arrived; there is another way now (R14)
+        self._forwarded.go_on()
+        for errand in self._forwarded.take_overdue(now):
+            errand.done(self._unknown(errand))

@@ -101,6 +101,12 @@ class LoadTests(SynchronousTestCase):
         for _ in range(2):
             self.assertIn("state.json is damaged", str(self.assertRaises(StoreError, self.load)))
 
+    def test_a_state_of_another_version(self) -> None:
+        """It is not guessed at either, and the directory is free again."""
+        state.save(self.disk, b'{"promised":{"number":3}}')
+        for _ in range(2):
+            self.assertIn("state.json: not of this version", str(self.assertRaises(StoreError, self.load)))
+
     def test_given_back(self) -> None:
         """After a failure the directory is free."""
         with patch.object(Store, "load", side_effect=StoreError("broken")):

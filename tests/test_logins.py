@@ -94,6 +94,12 @@ class RegisterTests(SynchronousTestCase):
             self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
         self.assertEqual([getattr(answer, "code", 0) for answer in self.answers], [451, 452])
 
+    def test_gone_before_it_was_made(self) -> None:
+        """For a client that is gone no account is made: nobody would ever have its name."""
+        self.session.closed = True
+        self.register()
+        self.assertEqual(self.requests, [])
+
     def test_two_commits_and_a_login(self) -> None:
         """A registration is answered once all know that it was committed, and the session is granted (R19)."""
         self.register()

@@ -16,7 +16,7 @@ class RelayedTests(SynchronousTestCase):
         replica = self.world.replica
         self.sent: list[AnyMessage] = []
         self.patch(replica.core, "relay", lambda: 2)
-        self.patch(replica, "send", lambda rank, message: self.sent.append(message))
+        self.patch(replica.member, "send", lambda rank, message: self.sent.append(message))
         replica.role("", None)
         self.world.clock.advance(replica._cluster.timings.silence / 4)  # it does not seem to have been stopped
         replica._router._since -= replica._cluster.timings.silence

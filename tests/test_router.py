@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chattwist import errors, model
 from chattwist.batch import Waiting
 from chattwist.cluster import Timings
+from chattwist.forwarded import MOST
 from chattwist.protocol.backend import Committed, Done
 from chattwist.replication.log import Log
 from chattwist.replication.messages import (
@@ -275,6 +276,46 @@ class FollowerTests(RouterTests):
         self.assertEqual((message.number, message.request), (FIRST + 3, KEYED))
         self.assertEqual(self.answers, [])
 
+    def flood(self, count: int = 5) -> list[int]:
+        """Clients send messages of which two are as much as another replica may have; the numbers of those that it got."""
+        for _ in range(count):
+            self.submit(msgspec.structs.replace(SEND, text="x" * (MOST // 2)))
+        return self.numbers()
+
+    def numbers(self) -> list[int]:
+        """The numbers of what was forwarded since the last call."""
+        return [message.number - FIRST for _, message in self.sent() if isinstance(message, Forward)]
+
+    def test_more_than_the_channel_takes(self) -> None:
+        """However much clients send: another replica gets as much as is no trouble, in order, and the rest as that is done."""
+        self.assertEqual(self.flood(), [1, 2])
+        self.submit()
+        self.pass_time(2 * self.timings.patience)
+        self.assertEqual((self.numbers(), self.answers), ([], []))
+        self.router.deliver(0, Failure(FIRST + 1, 552, "full"))
+        self.assertEqual(self.numbers(), [3])
+        for number in 2, 3, 4, 5:
+            self.router.deliver(0, Result(FIRST + number, "m-1", 3, True))
+        self.assertEqual(self.numbers(), [4, 5, 6])
+        self.apply(SENT)
+        self.assertEqual(self.answers[1:], [Committed(SENT, 3, True)] * 4)
+
+    def test_what_no_primary_got_yet(self) -> None:
+        """It goes to the next primary, or waits for one for as long as anything else does; a replica that ends refuses it."""
+        self.flood()
+        self.pass_time(2 * self.timings.patience)
+        self.follow(OTHER)
+        self.assertEqual((self.numbers(), self.codes()), ([3, 4], [454] * 2))
+        self.router.role("", None)
+        self.pass_time(self.timings.patience - 0.1)
+        self.assertEqual(len(self.answers), 2)
+        self.pass_time(0.2)
+        self.assertEqual(self.codes()[2:], [451])
+        self.setUp()
+        self.flood()
+        self.router.refuse(errors.NoSpace("failed"))
+        self.assertEqual(self.codes(), [452] * 3 + [454] * 2)
+
     def test_login(self) -> None:
         """The wish for a session goes to the primary; the grant comes back."""
         self.enter()
@@ -455,6 +496,17 @@ class NewViewTests(RouterTests):
         self.assertEqual(self.codes(), [451, 451])
         self.submit()
         self.assertEqual(self.codes(), [451] * 3)
+
+    def test_stopping(self) -> None:
+        """A replica that stops lets nobody wait for a primary: 451 at once, and what another one gave is given back."""
+        self.router.role("", None)
+        self.submit()
+        self.router.deliver(2, Forward(5, NEVER, 2, SEND, "s9"))
+        self.assertEqual(self.sent(), [(2, Again(5))])
+        settled: list[bool] = []
+        self.router.when_settled(lambda: settled.append(True))
+        self.submit()
+        self.assertEqual((self.codes(), settled), ([451, 451], [True]))
 
     def test_a_full_disk(self) -> None:
         """A replica that is out because its own disk is full says that, 452."""

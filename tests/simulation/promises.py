@@ -331,7 +331,8 @@ def is_busy(machine: "Machine") -> dict[str, int]:
     """What that replica still keeps of what is under way."""
     router, own = machine.replica._router, machine.replica.core.own
     kept = {
-        "sent": router._sent,
+        "forwarded": router._forwarded._errands,
+        "to be forwarded": router._forwarded._waiting,
         "held": router._held,
         "writes": own._writes,
         "ending": machine.replica._grants._ending,

@@ -154,7 +154,7 @@ def answered_before_applied() -> Iterator[None]:
             self.round.waiting &= {self._own.rank}
 
     def unseen(self: Router, rank: int, message: messages.Result) -> None:
-        errand = self._sent.get(message.number)
+        errand = self._forwarded._errands.get(message.number)
         if errand is None or not isinstance(errand.what, Send) or self._log.get(message.operation) is not None:
             return committed(self, rank, message)
         account = errand.what.account
