@@ -99,7 +99,7 @@ class Logins:
         first = registered_before(self._chat, name, key, self._now())
         if first is None:
             check_name_is_free(self._chat, name)
-            hashed = await self._threads.run(hash_password, password, self._cost, patient=True)
+            hashed = await self._threads.run(hash_password, password, self._cost, patient=True, source=session.address)
             _check_open(session)  # else the name would be gone, and nobody's
             committed = (await self._committed(Register(name, hashed, key=key))).operation
             assert isinstance(committed, model.Registered)
@@ -147,7 +147,7 @@ class Logins:
         _, hashed = await self._verified(
             [account], account.name, old, address, "wrong password, the old one stays; try again"
         )
-        renewed = await self._threads.run(hash_password, new, self._cost)
+        renewed = await self._threads.run(hash_password, new, self._cost, source=address)
         return await self._committed(ChangePassword(account.id, hashed, renewed, key=key))
 
     async def _unregister(self, account: Account, address: str, password: str, key: str) -> Committed:
@@ -174,7 +174,7 @@ class Logins:
 
     async def _is_right(self, name: str, password: str, hashed: str, address: str) -> bool:
         try:
-            return await self._threads.run(is_right, password, hashed or nobodys_hash(self._cost))
+            return await self._threads.run(is_right, password, hashed or nobodys_hash(self._cost), source=address)
         except errors.TryLater:
             self._attempts.not_tried(fold(name[:100]), address)
             raise

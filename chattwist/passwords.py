@@ -7,10 +7,10 @@ import base64
 import hashlib
 import os
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import bcrypt
 from twisted.internet.defer import Deferred
@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from chattwist.errors import TryLater
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[], None]
 
 THREADS = 2
 NICENESS = 10  # hashing gives way to the chat
@@ -43,8 +44,37 @@ def _digest(password: str) -> bytes:
     return base64.b64encode(hashlib.sha256(password.encode("utf-8")).digest())
 
 
+class Turns:
+    """What waits for a thread: each source has its turn, however much another one brings."""
+
+    def __init__(self) -> None:
+        self._by_source: OrderedDict[str, deque[Work]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def of(self, source: str) -> int:
+        """How much of one source waits."""
+        return len(self._by_source.get(source, ()))
+
+    def add(self, source: str, work: Work) -> None:
+        """Let it wait, behind what the same source brought before."""
+        self._by_source.setdefault(source, deque()).append(work)
+        self._count += 1
+
+    def pop(self) -> Work:
+        """Take what is next."""
+        source, works = self._by_source.popitem(last=False)
+        work = works.popleft()
+        if works:
+            self._by_source[source] = works
+        self._count -= 1
+        return work
+
+
 class PasswordThreads:
-    """Runs hashes off the reactor's thread; at most ``waiting`` of each kind wait for their turn.
+    """Runs hashes off the reactor's thread; at most ``waiting`` of each kind wait for their turn, half of them of one source.
 
     Those of new accounts are ``patient``: all others go first, so that whoever floods REGISTER keeps nobody from logging in.
     """
@@ -53,14 +83,15 @@ class PasswordThreads:
         self._reactor = reactor
         self._most = waiting
         self._free = THREADS
-        self._urgent: deque[Callable[[], None]] = deque()
-        self._patient: deque[Callable[[], None]] = deque()
+        self._urgent, self._patient = Turns(), Turns()
         self._threads = ThreadPoolExecutor(THREADS, "passwords", initializer=_give_way)
 
-    def run(self, function: Callable[..., T], *arguments: object, patient: bool = False) -> Deferred[T]:
-        """Call ``function`` in a thread; errors.TryLater where too many wait already."""
+    def run(
+        self, function: Callable[..., T], *arguments: object, patient: bool = False, source: str = ""
+    ) -> Deferred[T]:
+        """Call ``function`` in a thread; errors.TryLater where too many wait already. ``source``: the client's address."""
         waiting = self._patient if patient else self._urgent
-        if len(waiting) >= self._most:
+        if len(waiting) >= self._most or waiting.of(source) >= self._most / 2:
             raise TryLater("too many logins at once; try again in a few seconds")
         result: Deferred[T] = Deferred()
 
@@ -72,14 +103,14 @@ class PasswordThreads:
             else:
                 self._reactor.callFromThread(self._done, result.callback, value)
 
-        waiting.append(work)
+        waiting.add(source, work)
         self._begin()
         return result
 
     def _begin(self) -> None:
         while self._free and (waiting := self._urgent or self._patient):
             self._free -= 1
-            self._threads.submit(waiting.popleft())
+            self._threads.submit(waiting.pop())
 
     def _done(self, go_on: Callable[[object], None], value: object) -> None:
         self._free += 1
@@ -88,8 +119,7 @@ class PasswordThreads:
 
     def stop(self) -> None:
         """Begin no more; those under way end by themselves."""
-        self._urgent.clear()
-        self._patient.clear()
+        self._urgent, self._patient = Turns(), Turns()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

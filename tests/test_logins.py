@@ -21,7 +21,9 @@ GUS = model.Registered("a-7", 7, "gus", "hash")
 class FakeThreads:
     """Hashes at once."""
 
-    def run(self, function: Callable[..., Any], *arguments: object, patient: bool = False) -> Deferred[Any]:
+    def run(
+        self, function: Callable[..., Any], *arguments: object, patient: bool = False, source: str = ""
+    ) -> Deferred[Any]:
         """See PasswordThreads."""
         return succeed(function(*arguments))
 

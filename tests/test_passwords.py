@@ -58,6 +58,19 @@ class ThreadTests(TestCase):
         everything: list[Deferred[Any]] = [*running, *waiting]
         return gatherResults(everything).addCallback(lambda _: self.assertIn("login", order[:2]))
 
+    def test_addresses_take_turns(self) -> Deferred[None]:
+        """However many logins one address sends: those of another need not wait for them, and find room."""
+        threads = PasswordThreads(IReactorFromThreads(reactor), 10)
+        self.addCleanup(threads.stop)
+        go, order = Event(), list[str]()
+        running = [threads.run(go.wait, 30) for _ in range(2)]
+        waiting = [threads.run(order.append, "flood", source="here") for _ in range(5)]
+        self.assertRaises(TryLater, threads.run, order.append, "flood", source="here")
+        waiting += [threads.run(order.append, "login", source="there") for _ in range(2)]
+        go.set()
+        everything: list[Deferred[Any]] = [*running, *waiting]
+        return gatherResults(everything).addCallback(lambda _: self.assertEqual(order[:5].count("login"), 2))
+
     def test_errors(self) -> Deferred[None]:
         """A failure in the thread is the caller's."""
         threads = PasswordThreads(IReactorFromThreads(reactor), 1)

@@ -67,7 +67,9 @@ class NoThreads:
         self.held = False
         self._waiting: list[Callable[[], None]] = []
 
-    def run(self, function: Callable[..., Any], *arguments: object, patient: bool = False) -> Deferred[Any]:
+    def run(
+        self, function: Callable[..., Any], *arguments: object, patient: bool = False, source: str = ""
+    ) -> Deferred[Any]:
         """See PasswordThreads."""
         if not self.held:
             return succeed(function(*arguments))

@@ -109,7 +109,7 @@ class TranscriptTests(SynchronousTestCase):
         """Where too many passwords wait to be hashed, one more is told to try later, and nothing was done."""
         self.play(ANN_AND_BOB)
 
-        def busy(*_: object, patient: bool = False) -> None:
+        def busy(*_: object, patient: bool = False, source: str = "") -> None:
             raise TryLater("too many logins at once; try again in a few seconds")
 
         self.patch(self.world.threads, "run", busy)

@@ -33,7 +33,9 @@ class Threads:
     def __init__(self, process: Process, random: Random) -> None:
         self._process, self._random = process, random
 
-    def run(self, function: Callable[..., Any], *arguments: object, patient: bool = False) -> Deferred[Any]:
+    def run(
+        self, function: Callable[..., Any], *arguments: object, patient: bool = False, source: str = ""
+    ) -> Deferred[Any]:
         """See PasswordThreads."""
         result: Deferred[Any] = Deferred()
         delay = 0.002 + self._random.random() * 0.02
