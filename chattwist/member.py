@@ -117,8 +117,10 @@ class Member:
         self._ticks.start(self._core.heartbeat / TICKS)
 
     def stop(self) -> None:
-        """Take nothing in and say nothing more."""
+        """Take nothing in and say nothing more, but for what was to be said in this turn already."""
         self._stopped = True
+        for rank in list(self._bundles) if self._broken is None else ():
+            self._send_bundle(rank)
         if self._ticks.running:
             self._ticks.stop()
 

@@ -45,5 +45,5 @@ def decode(data: bytes, replicas: Sequence[str]) -> State:
 
     view = saved.view
     if view is not None:
-        view = View(epoch_now(view.epoch), tuple(sorted(map(rank_now, view.members))))
+        view = View(epoch_now(view.epoch), tuple(sorted(map(rank_now, view.members))), view.forced)
     return State(epoch_now(saved.promised), view, saved.damaged)

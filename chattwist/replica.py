@@ -149,9 +149,10 @@ class Replica:
         """See Backend."""
         ranked = self._cluster.ranked
         replicas = [ReplicaStatus(ranked[rank].port, *self.core.seen(rank)) for rank in range(len(ranked))]
-        view, forced = self.core.view, self.core.changes.forced
-        primary = ranked[view.primary].port if view is not None else 0
-        return Status(replicas, primary, view.epoch[0] if view is not None else 0, self._cluster.mode, forced)
+        view, mode = self.core.view, self._cluster.mode
+        if view is None:
+            return Status(replicas, 0, 0, mode)
+        return Status(replicas, ranked[view.primary].port, view.epoch[0], mode, view.forced)
 
     def log_bug(self) -> None:
         """See Backend."""

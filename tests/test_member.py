@@ -134,6 +134,12 @@ class MemberTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.world.done[3:], ["send 2 Bundle"])
 
+    def test_the_last_answers(self) -> None:
+        """Who stops says what it was to say in this turn: others wait for these answers. One that is broken does not."""
+        self.member.send(1, Result(1, "a-1", 3, True))
+        self.member.stop()
+        self.assertEqual(self.world.done, ["send 1 Bundle"])
+
     def test_effects_in_order(self) -> None:
         """Effects are carried out in the order that the core gives them: a promise is on disk before what is sent behind it."""
         effects: list[steps.Effect] = [

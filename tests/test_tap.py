@@ -152,6 +152,16 @@ class RefusalTests(ReplicaProcess):
             for daemon in False, True:
                 self.assert_refused(self.chatreplica(daemon=daemon), f"port {self.port} of 127.0.0.1: it is in use")
 
+    def test_channel_port_in_use(self) -> None:
+        """The port for the other replicas is taken, where there are others."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            channel = taken.getsockname()[1]
+            one = {"host": "127.0.0.1", "port": self.port, "channel": channel}
+            with open(self.cluster_file, "w") as file:
+                json.dump({"replicas": [one, {"host": "127.0.0.1", "port": 1}]}, file)
+            for daemon in False, True:
+                self.assert_refused(self.chatreplica(daemon=daemon), f"port {channel} of 127.0.0.1: it is in use")
+
     def test_data_directory(self) -> None:
         """The data cannot be kept where a file stands; told at once also by a daemon."""
         for daemon in False, True:

@@ -65,7 +65,6 @@ class Changes:
         self._own, self._contact, self._catchup, self._timings = own, contact, catchup, timings
         self._election, self._entry, self._size, self._majority, self._merge = election, entry, size, majority, merge
         self.change: Change | None = None
-        self.forced = False  # the view may lack what was acknowledged (R16)
 
     def stand(self, asked: Iterable[int]) -> None:
         """Begin a change; ``asked`` are the ranks of those that are to be in the view."""
@@ -211,13 +210,18 @@ class Changes:
             self.change = None
             return
         self._own.unsettled.clear()
-        change.view = view = View(change.epoch, tuple(members))
+        change.view = view = View(change.epoch, tuple(members), self._is_forced(change, members))
         change.moved = self._own.now
         install = Install(view, *self._logins(change, members))
         for rank in members:
             if rank != self._own.rank:
                 self._own.send(rank, install)
         self._entry.enter(install, lambda: self.installed(self._own.rank, Installed(view.epoch)))
+
+    def _is_forced(self, change: Change, members: list[int]) -> bool:
+        """Whether the view may lack what was acknowledged (R16)."""
+        last = newest({self._own.rank: self._election.own_word(), **change.promises})
+        return len(members) < self._size and (self._election.forcing or (last is not None and last.forced))
 
     def _logins(self, change: Change, members: Iterable[int]) -> tuple[list[Login], list[str]]:
         """The sessions of the coming members that stay, and the ids of those that have to end (R21)."""
@@ -259,7 +263,6 @@ class Changes:
             if rank != self._own.rank:
                 self._own.send(rank, Serving(view.epoch))
         self._own.serving = True
-        self.forced = (self.forced or self._election.forcing) and len(view.members) < self._size
         if self._election.forcing:
             text = f"view {view.epoch[0]} serves without all of the last one: what only they hold comes with them"
             self._own.effects.append(Say(text, loud=True))

@@ -15,10 +15,14 @@ NEVER: Epoch = (0, -1)
 
 
 class View(msgspec.Struct, frozen=True):
-    """Who commits together: an operation is acknowledged once all members hold it durably."""
+    """Who commits together: an operation is acknowledged once all members hold it durably.
+
+    ``forced``: some of those that served before were not there, and not all replicas have been since (R16).
+    """
 
     epoch: Epoch
     members: tuple[int, ...]
+    forced: bool = False
 
     @property
     def primary(self) -> int:

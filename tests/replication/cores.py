@@ -355,3 +355,10 @@ def _shown(message: AnyMessage) -> str:
         case messages.TakeOver():
             return f"{name} {_epoch(message.epoch)}"
     return name
+
+
+def forced(node: "Node") -> bool:
+    """Whether its view began without some of those that served last."""
+    view = node.running.view
+    assert view is not None
+    return view.forced

@@ -1,7 +1,7 @@
 """The core among others, as transcripts: how a cluster starts, commits, and goes on when a process dies."""
 
 from chattwist.replication.messages import Ack, Append, State
-from tests.replication.cores import Cores, TranscriptTests
+from tests.replication.cores import Cores, TranscriptTests, forced
 
 
 class StartTests(TranscriptTests):
@@ -62,7 +62,7 @@ class StartTests(TranscriptTests):
         self.assertEqual(cores.roles(), "x--")
         cores.pass_time(6)
         self.assertEqual(cores.roles(), "xPF")
-        self.assertTrue(cores.nodes[1].running.changes.forced)
+        self.assertTrue(forced(cores.nodes[1]))
 
     def test_one_after_the_other(self) -> None:
         """Whoever comes later joins the one that serves; all have everything then, and the lowest port leads in the end."""

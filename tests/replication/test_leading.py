@@ -7,7 +7,7 @@ import msgspec
 from chattwist.cluster import Timings
 from chattwist.replication import messages, steps
 from chattwist.replication.messages import State, TakeOver
-from tests.replication.cores import Cores, TranscriptTests
+from tests.replication.cores import Cores, TranscriptTests, forced
 
 
 class HandoverTests(TranscriptTests):
@@ -220,7 +220,7 @@ class MajorityTests(TranscriptTests):
         cores.start(1, 2)
         cores.pass_time(1)
         self.assertEqual((cores.roles(), cores.nodes[2].held), ("xPF", {"a-1"}))
-        self.assertFalse(cores.nodes[1].running.changes.forced)
+        self.assertFalse(forced(cores.nodes[1]))
 
     def test_a_new_disk_does_not_remember(self) -> None:
         """One that was in an older view and one with a new disk are two, and may lack everything: they wait (R16)."""
@@ -315,11 +315,36 @@ class LastViewTests(TranscriptTests):
         self.cores.start(1)
         self.cores.pass_time(14.9)
         self.assertEqual(self.cores.roles(), "x-x")
-        self.assertFalse(self.cores.nodes[1].running.changes.forced)
+        self.assertIsNone(self.cores.nodes[1].running.view)
         self.cores.pass_time(0.2)
         self.assertEqual(self.cores.roles(), "xPx")
-        self.assertTrue(self.cores.nodes[1].running.changes.forced)
+        self.assertTrue(forced(self.cores.nodes[1]))
         self.assertTrue(self.cores.nodes[1].said[-1].loud)
+
+    def test_until_all_are_back(self) -> None:
+        """The flag stays while one is missing, whoever leads, and all replicas show it; then none does."""
+        for rank in 0, 1, 2:
+            self.cores.kill(rank)
+        self.cores.start(1)
+        self.cores.pass_time(15.1)
+        self.cores.start(0)
+        self.cores.pass_time(10)
+        self.assertEqual((self.cores.roles(), self.flags()), ("PFx", [True, True]))
+        self.cores.kill(1)
+        self.cores.start(1)
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.roles(), self.flags()), ("PFx", [True, True]))
+        self.cores.start(2)
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.roles(), self.flags()), ("PFF", [False] * 3))
+        self.cores.kill(2)
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.roles(), self.flags()), ("PFx", [False, False]))
+
+    def flags(self) -> list[bool]:
+        """Whether the view of each replica that runs is shown as forced."""
+        views = [node.core.view for node in self.cores.nodes if node.core is not None]
+        return [view.forced for view in views if view is not None]
 
     def test_all_of_the_last_view(self) -> None:
         """Once all members of the last view are here, nobody waits."""
