@@ -440,8 +440,9 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(self.world.chat.messages, {})
 
     def test_goodbye_to_one_who_stays(self) -> None:
-        """A client that does not hang up keeps no replica from stopping."""
+        """A client that neither reads nor hangs up keeps no replica from stopping."""
         ann = logged_in(self.world, "ann")
+        ann.transport.stuck = True
         self.world.replica.stop()
         self.world.clients.stopFactory()  # as when listening ends
         gone = self.world.clients.say_goodbye("stopping")
