@@ -1,4 +1,4 @@
-"""What becomes of REGISTER on its way through the cluster, at the replica of the client that asks for it."""
+"""What becomes of commands with passwords on their way through the cluster, at the replica of the client that asks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,16 @@ GUS = model.Registered("a-7", 7, "gus", "hash")
 
 
 class FakeThreads:
-    """Hashes at once."""
+    """Hashes at once, unless too many others wait."""
+
+    full = False
 
     def run(
         self, function: Callable[..., Any], *arguments: object, patient: bool = False, source: str = ""
     ) -> Deferred[Any]:
         """See PasswordThreads."""
+        if self.full:
+            raise errors.TryLater("too many logins at once")
         return succeed(function(*arguments))
 
 
@@ -52,14 +56,15 @@ class FakeProspects:
         return self.error
 
 
-class RegisterTests(SynchronousTestCase):
+class LoginsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.chat = Chat()
         self.requests: list[tuple[AnyRequest, Done]] = []
         self.wishes: list[tuple[Account, Done]] = []
         self.session: Any = FakeSession()
         self.answers: list[object] = []
-        threads: Any = FakeThreads()
+        self.threads = FakeThreads()
+        threads: Any = self.threads
         clock: Any = Clock()
         self.prospects = FakeProspects()
         self.logins = Logins(
@@ -67,6 +72,37 @@ class RegisterTests(SynchronousTestCase):
             lambda account, hashed, takeover, session, done: self.wishes.append((account, done)), threads, COST, self.prospects,
         )  # fmt: skip
 
+    def codes(self) -> list[int]:
+        """The codes of the answers, 0 for those that are no errors."""
+        return [answer.code if isinstance(answer, errors.ChatError) else 0 for answer in self.answers]
+
+
+class PasswordTests(LoginsTests):
+    def test_nothing_can_be_committed(self) -> None:
+        """A login says why: 451 or, where this replica's disk is full, 452."""
+        for error in errors.NoPrimary("none"), errors.NoSpace("full"):
+            self.prospects.error = error
+            self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
+        self.assertEqual(self.codes(), [451, 452])
+
+    def test_a_password_that_may_have_been_changed(self) -> None:
+        """PASSWD at a replica that may lack the newest password: 451, and not that the right one is wrong."""
+        self.prospects.error = errors.NoPrimary("none")
+        gus = Account("a-7", name="gus")
+        self.logins.change_password(gus, "here", "secret-gus", "secret-two", "", self.answers.append)
+        self.assertEqual(self.codes(), [451])
+
+    def test_turned_away(self) -> None:
+        """Tries that were turned away, since too many others wait, make the next one no slower."""
+        self.threads.full = True
+        for _ in range(20):
+            self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
+        self.threads.full = False
+        self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
+        self.assertEqual(self.codes(), [450] * 20 + [535])
+
+
+class RegisterTests(LoginsTests):
     def register(self) -> None:
         """The client asks."""
         self.logins.register(self.session, "gus", "secret-gus", "k", self.answers.append)
@@ -82,19 +118,6 @@ class RegisterTests(SynchronousTestCase):
         request = self.requests[-1][0]
         assert isinstance(request, Register)
         return model.Registered("a-7", 7, request.name, request.password, request.key)
-
-    def code(self) -> int:
-        """The code of the only answer."""
-        (answer,) = self.answers
-        assert isinstance(answer, errors.ChatError)
-        return answer.code
-
-    def test_nothing_can_be_committed(self) -> None:
-        """A login says why: 451 or, where this replica's disk is full, 452."""
-        for error in errors.NoPrimary("none"), errors.NoSpace("full"):
-            self.prospects.error = error
-            self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
-        self.assertEqual([getattr(answer, "code", 0) for answer in self.answers], [451, 452])
 
     def test_gone_before_it_was_made(self) -> None:
         """For a client that is gone no account is made: nobody would ever have its name."""
@@ -118,7 +141,7 @@ class RegisterTests(SynchronousTestCase):
         self.register()
         self.session.closed = True
         self.commit(self.registered())
-        self.assertEqual((self.requests, self.wishes, self.code()), ([], [], 450))
+        self.assertEqual((self.requests, self.wishes, self.codes()), ([], [], [450]))
 
     def test_it_is_gone_before_the_login(self) -> None:
         """Who is gone is not logged in."""
@@ -126,7 +149,7 @@ class RegisterTests(SynchronousTestCase):
         self.commit(self.registered())
         self.session.closed = True
         self.commit(model.Confirmed("n-1", 8, "a-7"))
-        self.assertEqual((self.wishes, self.code()), ([], 450))
+        self.assertEqual((self.wishes, self.codes()), ([], [450]))
 
     def test_refused(self) -> None:
         """If the name was given away meanwhile, that is the answer, at the first commit or at the second."""
@@ -137,7 +160,7 @@ class RegisterTests(SynchronousTestCase):
                 self.commit(self.registered())
             _, done = self.requests.pop()
             done(errors.NameTaken("taken"))
-            self.assertEqual(self.code(), 551)
+            self.assertEqual(self.codes(), [551])
 
     def test_not_confirmed(self) -> None:
         """If nobody can say whether it was confirmed, the answer is 454: the account is there, and LOGIN confirms it."""
@@ -145,4 +168,4 @@ class RegisterTests(SynchronousTestCase):
         self.commit(self.registered())
         _, done = self.requests.pop()
         done(errors.NoPrimary("none"))
-        self.assertEqual(self.code(), 454)
+        self.assertEqual(self.codes(), [454])

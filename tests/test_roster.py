@@ -2,6 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import roster
 from chattwist.replication.messages import Login
 from chattwist.roster import Roster
 
@@ -64,6 +65,13 @@ class RosterTests(SynchronousTestCase):
         self.roster.replace([login])
         self.assertEqual((self.roster.page("", 9), self.roster.get("a-1")), ((["a-2"], False), None))
         self.assertEqual((self.roster.at(1), self.roster.at(0)), ([login], []))
+
+    def test_those_that_gave_way(self) -> None:
+        """Of the sessions that were taken over the latest are remembered, and no more than MOST_OVER: memory stays bounded."""
+        self.patch(roster, "MOST_OVER", 2)
+        for number in range(1, 5):
+            self.enter("a-1", f"s{number}", (1, number))
+        self.assertEqual([self.roster.is_over(f"s{number}") for number in range(1, 5)], [False, True, True, False])
 
 
 class MergedTests(SynchronousTestCase):

@@ -761,6 +761,14 @@ class StoppingTests(RouterTests):
         self.router.refuse(errors.NoPrimary("stopping"))
         self.assertEqual(self.codes(), [451])
 
+    def test_what_was_passed_on(self) -> None:
+        """Nobody waits any longer for the primary's answer: a message may be recorded, a login was not told."""
+        self.follow()
+        self.submit()
+        self.enter()
+        self.router.refuse(errors.NoPrimary("stopping"))
+        self.assertEqual(self.codes(), [454, 451])
+
     def test_settled(self) -> None:
         """It is settled once every client has its answer, and at once if nobody waits for one."""
         told: list[int] = []

@@ -1,7 +1,9 @@
 """The core among others, as transcripts: how a cluster starts, commits, and goes on when a process dies."""
 
+import msgspec
+
 from chattwist.replication.messages import Ack, Append, State
-from tests.replication.cores import Cores, TranscriptTests, forced
+from tests.replication.cores import NOON, Cores, TranscriptTests, forced
 
 
 class StartTests(TranscriptTests):
@@ -300,3 +302,26 @@ class FailoverTests(TranscriptTests):
         self.cores.heal()
         self.cores.run()
         self.assertEqual(self.cores.nodes[0].finished, [""])
+
+
+class ClockTests(TranscriptTests):
+    """R22: what is recorded is stamped with a time that is not far from that of all others."""
+
+    def test_far_ahead(self) -> None:
+        """A clock that is an hour ahead counts as a minute ahead of the latest of the others."""
+        cores = Cores()
+        cores.serving(0, 1, 2)
+        core = cores.nodes[0].running
+        now = NOON + int(cores.now * 1e6)
+        peer = core.contact.peers[2]
+        assert peer.beat is not None
+        peer.beat = msgspec.structs.replace(peer.beat, wall=peer.beat.wall - 3600_000_000)
+        self.assertAlmostEqual((core.clamped(now + 3600_000_000) - now) / 1e6, 60, places=3)
+        self.assertEqual([core.clamped(now + ahead) for ahead in (-5, 5)], [now - 5, now + 5])
+
+    def test_alone(self) -> None:
+        """Where nobody else is there, it counts as it is."""
+        cores = Cores()
+        cores.start(0)
+        cores.pass_time(5)
+        self.assertEqual(cores.nodes[0].running.clamped(NOON * 2), NOON * 2)

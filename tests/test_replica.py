@@ -1,0 +1,71 @@
+"""A replica that follows: what it tells the primary of its clients, and what it takes in."""
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chattwist import model
+from chattwist.member import NoChannel
+from chattwist.replication.messages import AnyMessage, Bundle, End, Forward, Heartbeat, Here, Leave, View, decode
+from chattwist.requests import MarkRead
+from tests.wire import World
+
+
+class FollowerTests(SynchronousTestCase):
+    """Ann is logged in at replica 0, and was sent a message; then replica 1 is primary."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.ann = self.world.connect("ann")
+        self.ann.send(b"REGISTER ann secret-of-ann\nSEND ann hi\n")
+        self.replica = self.world.replica
+        self.replica.role("follower", View((9, 1), (0, 1)))
+        self.world.run()
+        self.ann.received()
+        (self.login,) = self.replica._online.logins
+        self.told: list[AnyMessage] = []
+        self.patch(NoChannel, "send", self.hear)
+
+    def hear(self, rank: int, data: bytes, at_once: bool = False) -> bool:
+        """The primary is told something."""
+        message = decode(data)
+        if not isinstance(message, Heartbeat):
+            self.told += message.messages if isinstance(message, Bundle) else [message]
+        return True
+
+    def check_read_before_left(self) -> None:
+        """The primary is told that Ann read her message, and then that her login is over."""
+        self.world.run()
+        read, left = self.told
+        assert isinstance(read, Forward)
+        self.assertEqual(read.request, MarkRead(account="", messages=tuple(self.world.chat.messages)))
+        self.assertEqual(left, Leave(self.login.account, self.login.session))
+
+    def test_ended_from_elsewhere(self) -> None:
+        """What was read in a login is known before another one takes its place: there it is not unread."""
+        self.ann.protocol.dataReceived(b"NOOP\n")
+        self.replica.deliver(1, End(self.login.account, self.login.session, "taken over"))
+        self.check_read_before_left()
+
+    def test_a_connection_that_breaks(self) -> None:
+        """So it is where the connection breaks just behind the line that says that it was read."""
+        self.ann.protocol.dataReceived(b"NOOP\n")
+        self.ann.protocol.connectionLost()
+        self.check_read_before_left()
+
+    def test_a_new_connection_to_the_primary(self) -> None:
+        """It is told who is logged in here: what it was told of that just before may be lost."""
+        self.replica.connected(2)
+        self.assertEqual(self.told, [])
+        self.replica.connected(1)
+        self.assertEqual(self.told, [Here([self.login])])
+
+    def test_what_cannot_be_taken_in(self) -> None:
+        """An operation that cannot be taken in keeps none behind it from the people here."""
+        bad: Any = None
+        account = self.login.account
+        self.replica.applied([bad, model.Sent("m-1", self.world.chat.latest + 1, account, account, "hello")], [])
+        self.world.run()
+        self.assertIn("m-1", self.world.chat.messages)
+        self.assertEqual(self.ann.received()[:10], b"* MSG m-1 ")
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
