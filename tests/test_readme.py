@@ -17,6 +17,7 @@ from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
 from chattwist.replication.log import Log
 from chattwist.replication.messages import State
+from tests.test_purity import SHELL, modules
 from tests.wire import NOON, Connection, MemoryJournal, NoThreads, World
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -194,6 +195,38 @@ class ReadmeTests(SynchronousTestCase):
             for heading in re.findall(r"^#+ (.*)$", document("README.md"), re.MULTILINE)
         }
         self.assertEqual(set(re.findall(r"\]\(#([^)]+)\)", document("README.md"))) - headings, set())
+
+
+class ArchitectureTests(SynchronousTestCase):
+    """Its list of the modules."""
+
+    def listed(self) -> dict[str, str]:
+        """What it says, by package: of those in packages all of it, else the names."""
+        text = document("README.md").split("## Architecture\n")[1].split("## Contributing\n")[0]
+        found = {"chattwist": ""}
+        for entry in re.findall(r"^ {4}(?! |\w+ → )(.*\n(?: {5,}.*\n)*)", text, re.MULTILINE):
+            package = re.match(r"(\w+)/ ", entry)
+            if package is not None:
+                found[f"chattwist.{package[1]}"] = entry
+            else:
+                found["chattwist"] += re.split("  |\n", entry)[0] + "\n"
+        return found
+
+    def test_modules(self) -> None:
+        """It has each module, in its package; those with a star, and no others, are pure, but for the clock of one."""
+        listed = self.listed()
+        for name, path in modules():
+            package, _, module = name.rpartition(".")
+            if not path.endswith("__init__.py"):
+                star = r"(?!\*)" if name in SHELL or name == "chattwist.store.worker" else r"\*"
+                self.assertRegex(listed[package], rf"\b{module}\b{star}")
+
+    def test_no_others(self) -> None:
+        """What it names is there."""
+        there = {name.rpartition(".")[2] for name, _ in modules()}
+        listed = self.listed()
+        names = re.findall(r"\w+", listed["chattwist"]) + re.findall(r"(\w+)\*", "".join(listed.values()))
+        self.assertEqual(set(names) - there, set())
 
 
 class DesignTests(SynchronousTestCase):
