@@ -40,7 +40,7 @@ class Daemon(MultiService):
 
     def __init__(self, name: str, *services: IService) -> None:
         super().__init__()
-        # Twisted's own is the wall clock: set back by an hour, it would keep all timers waiting for that long
+        # Twisted's own is the wall clock: set back by an hour, it would keep all timers waiting for that long (R22)
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
         self.program = name
         self._made_in = os.getpid()

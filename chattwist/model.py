@@ -3,7 +3,7 @@
 A chat's state is the set of the operations that were applied to it (see chattwist.chat). Each carries an *id*, its origin
 stamp ``ORIGIN-N``: ORIGIN is drawn at random whenever a replica starts, N counts the operations that it made since. So ids
 are unique without asking anyone, and never used again, whatever is lost or restored. An account is named inside the
-server by the id of the operation that registered it, a message by the id of the operation that sent it.
+server by the id of the operation that registered it, a message by the id of the operation that sent it (R5).
 
 Operations are msgspec structs and not attrs classes because they are what is stored and loaded: decoding a million of them
 takes a third of the time, and each needs 16 bytes less. In all of them
@@ -114,7 +114,7 @@ Rank: TypeAlias = tuple[int, int, str]
 
 
 def rank(operation: Keyed) -> Rank:
-    """Which of several that stand for one thing counts: the one of the last view, and in that the last.
+    """Which of several that stand for one thing counts: the one of the last view, and in that the last (R6).
 
     Time alone does not tell: the clock of a replica that was cut off, and of which nobody heard any more, may be ahead.
     """

@@ -245,20 +245,21 @@ class DesignTests(SynchronousTestCase):
                 yield os.path.relpath(path, root), document(path)
 
     def test_rules(self) -> None:
-        """Every rule that the code names is one of those that stand there."""
+        """Every rule that the code names is one of those that stand there, and each of those is named."""
         named = {rule for _, text in self.sources() for rule in re.findall(r"\bR\d+\b", text)}
-        self.assertEqual(named - self.rules().keys(), set())
+        self.assertEqual(named, set(self.rules()))
         self.assertEqual([f"R{number + 1}" for number in range(len(self.rules()))], list(self.rules()))
 
     def test_places(self) -> None:
-        """Every module in which a rule is said to be kept is there."""
-        there = {path.removesuffix(".py") for path, _ in self.sources()}
+        """Every module in which a rule is said to be kept is there, and names the rule."""
+        there = {path.removesuffix(".py"): text for path, text in self.sources()}
         for rule, text in self.rules().items():
             kept_in = re.findall(r"(?:(chattwist|store|protocol)/)?`(\w+)[.\w]*`(?=[,:)])", text[text.rindex(" (") :])
             self.assertNotEqual(kept_in, [], rule)
             for package, name in kept_in:
                 folder = {"chattwist": "", "": "replication/"}.get(package, f"{package}/")
                 self.assertIn(folder + name, there, rule)
+                self.assertTrue(re.search(rf"\b{rule}\b", there[folder + name]), f"{folder}{name} does not name {rule}")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Session:
         self._pushed: list[str] = []  # messages pushed and not yet counted as read
         self._out = 0  # how many of those have gone out
         self._seen = 0  # how many of those had when the client last sent something: it can have seen them then
-        self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet gone out
+        self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet out (R8)
         self._shown: dict[str, None] = {}  # ids of messages
         self._shown_before = self._shown  # and of those that were shown before them
         self._behind: Place | None = None  # the first message that waits because the client is behind in reading

@@ -148,7 +148,7 @@ class Core:
         return operation not in self.own.unsettled
 
     def settle(self) -> None:
-        """Let all members get what this one caught up with: a new view fills them."""
+        """Let all members get what this one caught up with (R6): a new view fills them."""
         self._renew = True
 
     def clamped(self, wall: int) -> int:
@@ -274,6 +274,7 @@ class Core:
         return lost and view is not None and self.contact.others_hear(view.primary)
 
     def _keep_members(self) -> None:
+        """Leave out who is gone or keeps a round waiting (R18), and take in who has caught up."""
         view = self.own.view
         assert view is not None
         for rank in self.rounds.late(self._timings.silence):

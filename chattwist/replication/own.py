@@ -47,8 +47,9 @@ class Own:
         self.incomplete_since = now  # when ``current`` became false
         self.highest = state.promised[0]  # largest number of an epoch seen
         self.is_full = False  # what was to be written last found no room
-        self.full_until = 0.0  # until when nothing is written after that
-        self.unsettled: set[str] = set()  # ids of operations caught up with since the view began: others may lack them
+        self.full_until = 0.0  # until when nothing is written after that (R9)
+        # ids of operations caught up with since the view began: others may lack them (R2, R6)
+        self.unsettled: set[str] = set()
         self.effects: list[Effect] = []
         self._full_for = 0.0
         self._writes: deque[Write] = deque()

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from chattwist.replication import wire
 
-BACKLOG = 16 * 1024 * 1024  # bytes that may wait beside the largest message
+BACKLOG = 16 * 1024 * 1024  # bytes that may wait beside the largest message (R18)
 WINDOW = 4 * wire.CHUNK  # bytes on their way: enough to keep a network busy, few enough to be answered in time
 TIMEOUT = 5.0  # seconds until a chunk is answered
 ASK = (

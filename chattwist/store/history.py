@@ -46,7 +46,7 @@ def understood(disk: IDisk, name: str) -> Iterator[None]:
 
 
 class VerifiedFile:
-    """One file's lines, each checked against the sum of the line before.
+    """One file's lines, each checked against the sum of the line before (R10).
 
     While they are taken, ``number`` tells which line was given last, counted from 1, ``start`` and ``end`` at which
     bytes it starts and ends, and ``crc`` is its sum. Where ``open_ended`` says that this file was being written

@@ -1,4 +1,4 @@
-"""Keeping all that is whole of damaged files.
+"""Keeping all that is whole of damaged files (R10).
 
 Everything that can be read goes into one new snapshot, with a new journal behind it. The damaged files are kept
 beside, as NAME.damaged-N. The snapshot's rename is the moment at which all of it counts: after a crash before that

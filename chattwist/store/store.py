@@ -73,7 +73,7 @@ class Store:
             self._settle(self._history.last)
 
     def append(self, operations: Sequence[AnyOperation]) -> None:
-        """Record operations durably, all or none.
+        """Record operations durably, all or none (R1).
 
         DiskFull: none was recorded, and the store goes on. DiskFailed: whether they were is not known, and the process
         has to end. ValueError: more than codec.LONGEST bytes; none was recorded.
