@@ -33,7 +33,7 @@ class Channel:
 
     def __init__(self, reactor: Reactor, cluster: Cluster, address: Address, keys: Keys, listener: Listener) -> None:
         self._address = address
-        ranked = sorted(cluster.replicas, key=lambda replica: (replica.port, replica.host))
+        ranked = cluster.ranked
         ranks = {replica_name(replica): rank for rank, replica in enumerate(ranked)}
         own = ranks.pop(replica_name(address))
         self._ranks = ranks
