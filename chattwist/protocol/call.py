@@ -8,6 +8,7 @@ from chattwist import errors
 from chattwist.accounts import Account
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend, Done
+from chattwist.protocol.commands import LOGIN_FIRST
 
 if TYPE_CHECKING:
     from chattwist.protocol.session import Session
@@ -35,7 +36,7 @@ class Call:
     def account(self) -> Account:
         """The account that is logged in; errors.LoginFirst where its login ended meanwhile."""
         if self.session.account is None:
-            raise errors.LoginFirst("log in first: LOGIN name, or REGISTER name")
+            raise errors.LoginFirst(LOGIN_FIRST)
         return self.session.account
 
     def reply(self, code: int, *lines: str) -> None:
