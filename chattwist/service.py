@@ -151,6 +151,5 @@ class ReplicaService(Service):
 
     def _failed(self, failure: BaseException) -> None:
         """End the process (R9): what the disk holds is not known any more, and reading it anew is the way to find out."""
-        self._replica.refuse(errors.NoSpace("not recorded: this replica failed and it is stopping; connect again soon"))
         self.log.critical("replica {port} ends: {reason}", port=self._address.port, reason=str(failure))
         end_process_with_status(1)
