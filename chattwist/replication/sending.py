@@ -59,14 +59,10 @@ class Sending:
         self._fresh += len(frame)
         self._waiting += len(frame)
         if at_once or self._fresh >= wire.CHUNK:
-            self._pump()
+            self.flush()
         elif self._turn is None:
             self._turn = self._clock.callLater(0, self._end_turn)
         return True
-
-    def flush(self) -> None:
-        """Send what waits, as far as the window allows."""
-        self._pump()
 
     def stop(self) -> None:
         """Send nothing more and wait for nothing."""
@@ -79,9 +75,10 @@ class Sending:
 
     def _end_turn(self) -> None:
         self._turn = None
-        self._pump()
+        self.flush()
 
-    def _pump(self) -> None:
+    def flush(self) -> None:
+        """Send what waits, as far as the window allows."""
         while not self._over and self._on_their_way < WINDOW and (self._chunks or self._cut()):
             self._send_chunk(self._chunks.popleft())
 
@@ -120,7 +117,7 @@ class Sending:
             self._waiting -= size
         if self._waiting <= BACKLOG:
             self._bound = BACKLOG
-        self._pump()
+        self.flush()
 
     def _failed(self, failure: Failure) -> None:
         self._give_up(f"a call failed: {type(failure.value).__name__}")
