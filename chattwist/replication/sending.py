@@ -12,9 +12,8 @@ from chattwist.replication import wire
 BACKLOG = 16 * 1024 * 1024  # bytes that may wait beside the largest message (R18)
 WINDOW = 4 * wire.CHUNK  # bytes on their way: enough to keep a network busy, few enough to be answered in time
 TIMEOUT = 5.0  # seconds until a chunk is answered
-ASK = (
-    0.1  # seconds in which one chunk asks for an answer, which stands for all before it: each costs as much as a chunk
-)
+# seconds in which one chunk asks for an answer, which stands for all before it: each costs as much as a chunk
+ASK = 0.1
 
 
 class Sending:
