@@ -70,14 +70,14 @@ class Replica:
             self._rank, chat, self._online, self._roster, self._router, stamps.origin, self.member.send
         )
         self._delivery = Delivery(chat, log, self._online, self._roster, lambda work: reactor.callLater(0, work))
-        self._marks = ReadMarks(self._submit, lambda work: reactor.callLater(0, work), self.log_bug)
+        self._marks = ReadMarks(self.submit, lambda work: reactor.callLater(0, work), self.log_bug)
         self._seconds = lambda: float(reactor.seconds())
         # since when this replica is in no view; None once that is told
         self._alone_since: float | None = reactor.seconds()
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         logins = Logins(
-            reactor, now, chat, self._submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router,
+            reactor, now, chat, self.submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router,
         )  # fmt: skip
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
@@ -98,7 +98,8 @@ class Replica:
 
     def submit(self, request: AnyRequest, done: Done) -> None:
         """See Backend."""
-        self._submit(request, done)
+        session = self._online.id(request.account) if isinstance(request, OwnAccount) else ""
+        self._router.submit(request, session, done)
 
     @property
     def leads(self) -> bool:
@@ -158,16 +159,10 @@ class Replica:
         """See Backend."""
         self.log.failure("a command failed")
 
-    # -- from sessions to the cluster
-
-    def _submit(self, request: AnyRequest, done: Done) -> None:
-        session = self._online.id(request.account) if isinstance(request, OwnAccount) else ""
-        self._router.submit(request, session, done)
+    # -- what surrounds the commits
 
     def _clock(self) -> int:
         return self.core.clamped(self._now())
-
-    # -- the Journal of the commits
 
     def commit(
         self,
