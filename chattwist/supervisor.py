@@ -4,8 +4,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +14,8 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
+
+from chattwist.child import deaf_to, environment
 
 LONGEST_LINE = 4096  # bytes; a longer one is shown in several
 PIECE = re.compile(rb"[^\n]{0,%d}\n|[^\n]{%d}" % (LONGEST_LINE, LONGEST_LINE))
@@ -34,8 +35,7 @@ class Supervisor(ProcessMonitor):
         super().__init__(reactor)
         self._arguments = {str(port): arguments for port, arguments in replicas.items()}
         self._welcome = welcome
-        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # now: a daemon leaves this directory
-        self._environment = {**os.environ, "PYTHONPATH": path}
+        self._environment = environment()  # now: a daemon leaves this directory
         self._awaited = set(self._arguments)  # those that never were ready
 
     def startService(self) -> None:
@@ -52,7 +52,7 @@ class Supervisor(ProcessMonitor):
         self.protocols[name] = replica = ReplicaProcess(self, name)
         self.timeStarted[name] = self._clock.seconds()
         try:
-            with _deaf_to_terminal():
+            with deaf_to(signal.SIGINT, signal.SIGHUP):
                 self._reactor.spawnProcess(replica, sys.executable, command, env=self._environment)
         except OSError:
             replica.connectionMade()
@@ -145,13 +145,3 @@ def how_it_ended(reason: Failure) -> str:
     if not isinstance(error, (ProcessDone, ProcessTerminated)):
         return f"cannot be started: {error}"
     return f"ended by {signal.Signals(error.signal).name}" if error.signal else f"ended with status {error.exitCode}"
-
-
-@contextmanager
-def _deaf_to_terminal() -> Iterator[None]:
-    """A process started meanwhile never gets SIGINT and SIGHUP: it is for the supervisor to end it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

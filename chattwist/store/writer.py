@@ -3,8 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -16,6 +15,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chattwist.child import deaf_to, environment
 from chattwist.errors import DiskFailed, StoreError
 from chattwist.model import AnyOperation
 from chattwist.store.files import remove, snapshot_name, temporary_name
@@ -149,9 +149,8 @@ class Compaction(ProcessProtocol):
         10 to 40 ms of the reactor's time where 200,000 messages are in memory.
         """
         command = [sys.executable, "-P", "-m", "chattwist.store.snapshot", os.path.abspath(directory), str(upto)]
-        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        with _deaf_to_signals():
-            child = reactor.spawnProcess(self, sys.executable, command, {**os.environ, "PYTHONPATH": path})
+        with deaf_to(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            child = reactor.spawnProcess(self, sys.executable, command, environment())
         self.temporary = temporary_name(snapshot_name(upto), child.pid)
 
     def kill(self) -> None:
@@ -170,16 +169,3 @@ class Compaction(ProcessProtocol):
         """Tell how it went."""
         fine = isinstance(reason.value, ProcessDone)
         self.ended.callback("" if fine else self._said.decode(errors="replace").strip() or reason.getErrorMessage())
-
-
-@contextmanager
-def _deaf_to_signals() -> Iterator[None]:
-    """A process started meanwhile never gets what a terminal or systemd sends to all: the server ends its children itself.
-
-    Otherwise it would die, or run the server's own signal handler between fork and exec, before the server knows why.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
