@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -237,6 +238,27 @@ def _spawn_sleeper(self: Compaction, reactor: Any, directory: str, upto: int) ->
 def _compact_and_fail(self: Compaction, reactor: Any, directory: str, upto: int) -> None:
     compact(Disk(directory), upto, now=0)
     self.ended.callback("killed")
+
+
+class FakeReactor:
+    """Starts nothing; ``deaf``: what would not reach the process that it was to start."""
+
+    pid = 1
+
+    def spawnProcess(self, *arguments: object) -> "FakeReactor":
+        """See IReactorProcess."""
+        self.deaf = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        return self
+
+
+class CompactionTests(SynchronousTestCase):
+    def test_deaf_to_signals(self) -> None:
+        """What a terminal or systemd sends to all ends no compaction: the server does, and knows that it did."""
+        sent_to_all = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        fake = FakeReactor()
+        Compaction().spawn(fake, self.mktemp(), 1)
+        self.assertLessEqual(sent_to_all, fake.deaf)
+        self.assertEqual(sent_to_all & signal.pthread_sigmask(signal.SIG_BLOCK, []), set())
 
 
 class CoveredTests(SynchronousTestCase):
