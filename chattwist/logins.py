@@ -59,7 +59,7 @@ class Logins:
         """``now`` gives microseconds since 1970; ``cost`` is bcrypt's.
 
         ``submit(request, done)`` has a request committed; ``enter(account, hash, takeover, session, done)`` has the session
-        logged in whose password was found to fit the hash, and gives None.
+        logged in whose password was found to fit the hash, and gives its Login.
         """
         self._reactor, self._now, self._chat, self._submit, self._enter = reactor, now, chat, submit, enter
         self._threads, self._cost, self._prospects = threads, cost, prospects
@@ -151,6 +151,7 @@ class Logins:
         return await self._committed(ChangePassword(account.id, hashed, renewed, key=key))
 
     async def _unregister(self, account: Account, address: str, password: str, key: str) -> Committed:
+        await self._current()
         _, hashed = await self._verified(
             [account], account.name, password, address, "wrong password, the account stays; try again"
         )

@@ -86,11 +86,12 @@ class PasswordTests(LoginsTests):
         self.assertEqual(self.codes(), [451, 452])
 
     def test_a_password_that_may_have_been_changed(self) -> None:
-        """PASSWD at a replica that may lack the newest password: 451, and not that the right one is wrong."""
+        """PASSWD and UNREGISTER at a replica that may lack the newest password: 451, and not that the right one is wrong."""
         self.prospects.error = errors.NoPrimary("none")
         gus = Account("a-7", name="gus")
         self.logins.change_password(gus, "here", "secret-gus", "secret-two", "", self.answers.append)
-        self.assertEqual(self.codes(), [451])
+        self.logins.unregister(gus, "here", "secret-gus", "", self.answers.append)
+        self.assertEqual(self.codes(), [451, 451])
 
     def test_turned_away(self) -> None:
         """Tries that were turned away, since too many others wait, make the next one no slower."""
