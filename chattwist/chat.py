@@ -7,8 +7,9 @@ copies of each other only while the key is remembered, a day.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from itertools import islice, takewhile
+from collections.abc import Iterator
+from itertools import islice, pairwise, takewhile
+from operator import attrgetter
 
 from msgspec.structs import force_setattr
 
@@ -21,10 +22,15 @@ from chattwist.names import fold
 KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
 FORGOTTEN_AT_ONCE = 5000  # retry keys, or messages
 
+_at = attrgetter("at")
+
 
 def position(messages: list[model.Sent], where: Place) -> int:
-    """The index of the first message that is not before ``where``."""
-    return bisect_left(messages, where, key=place)
+    """The index of the first message that is not before ``where``. Stamps alone, which few share, are compared quicker."""
+    index, end = bisect_left(messages, where[0], key=_at), len(messages)
+    while index < end and place(messages[index]) < where:
+        index += 1
+    return index
 
 
 class Chat:
@@ -130,10 +136,10 @@ class Chat:
             if isinstance(other, model.Sent) and other.id != message.id and abs(other.at - message.at) <= KEY_LIFETIME
         ]
 
-    def _drop_copies(self, copies: Iterable[model.Sent]) -> None:
+    def _drop_copies(self, copies: list[model.Sent]) -> None:
         for copy in copies:
             self._copies[copy.id] = copy
-            self._take_away(copy.id)
+        self._take_away([copy.id for copy in copies])
 
     def tidy(self) -> bool:
         """Take out some thousand messages that are nobody's, which all at once would take long; whether there may be more."""
@@ -190,29 +196,38 @@ class Chat:
 
     def _deleted(self, operation: model.Deleted) -> None:
         self._remember(operation, operation.account)
+        over = list(operation.messages)
         for message_id in operation.messages:
             message = self.messages.get(message_id) or self._copies.get(message_id)
             self.gone.add(message_id)
-            self._take_away(message_id)
-            if message is not None:
-                self._drop_copies(self._copies_of(message))
+            for copy in () if message is None else self._copies_of(message):
+                self._copies[copy.id] = copy
+                over.append(copy.id)
+        self._take_away(over)
 
-    def _take_away(self, message_id: str) -> None:
-        self._read.discard(message_id)
-        message = self.messages.pop(message_id)
-        if message is None:
-            return
-        self._forget_unread(message)
-        for account_id in {message.sender, message.recipient}:
-            if not self.accounts[account_id].deleted:
-                _take_out(self.accounts[account_id].messages, message)
-        self._unpair(message)
+    def _take_away(self, message_ids: list[str]) -> None:
+        """Take messages out of all lists that they are in; out of each all at once, as it may hold a million."""
+        mine: dict[str, list[model.Sent]] = {}
+        between: dict[tuple[str, str], list[model.Sent]] = {}
+        for message_id in message_ids:
+            self._read.discard(message_id)
+            message = self.messages.pop(message_id)
+            if message is None:
+                continue
+            self._forget_unread(message)
+            for account_id in {message.sender, message.recipient}:
+                mine.setdefault(account_id, []).append(message)
+            between.setdefault(_pair(message), []).append(message)
+        for account_id, taken in mine.items():
+            _take_out(self.accounts[account_id].messages, taken)  # a deleted account has none
+        for pair, taken in between.items():
+            self._unpair(pair, taken)
 
-    def _unpair(self, message: model.Sent) -> None:
-        between = self._pairs.get(_pair(message), [])  # it is gone where both accounts are
-        _take_out(between, message)
-        if not between:
-            self._pairs.pop(_pair(message), None)
+    def _unpair(self, pair: tuple[str, str], taken: list[model.Sent]) -> None:
+        left = self._pairs.get(pair, [])  # it is gone where both accounts are
+        _take_out(left, taken)
+        if not left:
+            self._pairs.pop(pair, None)
 
     # -- retry keys
 
@@ -305,7 +320,16 @@ def _insert(messages: list[model.Sent], message: model.Sent) -> None:
         messages.insert(position(messages, place(message)), message)
 
 
-def _take_out(messages: list[model.Sent], message: model.Sent) -> None:
-    index = position(messages, place(message))
-    if index < len(messages) and messages[index] is message:
-        del messages[index]
+def _take_out(messages: list[model.Sent], taken: list[model.Sent]) -> None:
+    """Take some out in one go: what stands between them is put together, and what follows moves up once."""
+    indexes = []
+    for message in taken:
+        index = position(messages, place(message))
+        if index < len(messages) and messages[index] is message:
+            indexes.append(index)
+    indexes.sort()
+    kept: list[model.Sent] = []
+    for one, following in pairwise(indexes):
+        kept += messages[one + 1 : following]
+    if indexes:
+        messages[indexes[0] : indexes[-1] + 1] = kept

@@ -1,6 +1,7 @@
 """The chat as a set of operations: what any order of them makes."""
 
 import random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,6 +109,20 @@ def two_accounts() -> Chat:
     return made_of([model.Registered("a-1", 1, "Ann", "h"), model.Registered("b-1", 2, "bob", "h")])
 
 
+class Counted(list[model.Sent]):
+    """Messages that count how often something in them is replaced or taken out."""
+
+    passes = 0
+
+    def __delitem__(self, index: Any) -> None:
+        self.passes += 1
+        super().__delitem__(index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.passes += 1
+        super().__setitem__(index, value)
+
+
 class ChatTests(SynchronousTestCase):
     """What the operations mean, one at a time."""
 
@@ -139,6 +154,21 @@ class ChatTests(SynchronousTestCase):
         chat.apply(model.Deleted("d-1", 9, "a-1", ("m-1",)))
         chat.apply(model.Sent("m-1", 5, "a-1", "b-1", "hi"))
         self.assertEqual((chat.messages, chat.accounts["b-1"].unread), ({}, {}))
+
+    def test_what_is_deleted_together_is_taken_out_together(self) -> None:
+        """One deletion of many goes through each list that they are in once: a list may hold a million."""
+        chat = two_accounts()
+        ann, bob = chat.accounts["a-1"], chat.accounts["b-1"]
+        ann.messages, bob.messages, chat._pairs["a-1", "b-1"] = lists = [Counted() for _ in range(3)]
+        for n in range(20):
+            chat.apply(model.Sent(f"m-{n}", 10 + n // 2, "a-1", "b-1", "hi", "key" if n == 15 else ""))
+        chat.apply(model.Sent("n-1", 20, "a-1", "b-1", "hi", "key"))  # it stands for m-15 from now on
+        before = [messages.passes for messages in lists]
+        chat.apply(model.Deleted("d-1", 99, "a-1", ("m-18", "m-3", "m-4", "x", "m-3", "m-15", "m-0")))
+        left = sorted((10 + n // 2, f"m-{n}") for n in range(20) if n not in (0, 3, 4, 15, 18))
+        self.assertEqual([[place(message) for message in messages] for messages in lists], [left] * 3)
+        self.assertEqual([messages.passes - one for messages, one in zip(lists, before, strict=True)], [1, 1, 1])
+        self.assertEqual((len(chat.messages), len(bob.unread), bob.unread_from), (15, 15, {"a-1": 15}))
 
     def test_nobodys_messages_go_in_steps(self) -> None:
         """What was between two deleted accounts goes a few thousand at a time, also if a deletion comes in between."""
