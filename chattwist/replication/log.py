@@ -1,7 +1,9 @@
 """All operations that this replica holds durably, by origin: what catching up goes by; pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from itertools import chain
+from operator import attrgetter
 
 import msgspec
 
@@ -9,6 +11,8 @@ from chattwist import model
 
 BATCH = 500  # operations that go into one message, and
 BATCH_BYTES = 200_000  # characters of text and of ids: so that none keeps a replica busy for long
+
+_at = attrgetter("at")
 
 Vector = dict[str, int]  # origin → how many of its operations, counted from its first without a gap
 
@@ -110,17 +114,25 @@ class Log:
         return operations[number - 1] if 0 < number <= len(operations) else None
 
     def missing(self, vector: Mapping[str, int]) -> tuple[list[model.AnyOperation], bool]:
-        """Some of the operations that a replica with ``vector`` lacks, those of an origin in order; whether there are more."""
+        """Some of the operations that a replica with ``vector`` lacks, those of an origin in order; whether there are more.
+
+        Of several origins the oldest come first: what is newer than all before is merged into a chat the soonest.
+        """
         found: list[model.AnyOperation] = []
         size = 0
+        for operation in merge(*self._behind(vector), key=_at):
+            if len(found) == BATCH or size >= BATCH_BYTES:
+                return found, True
+            found.append(operation)
+            size += _length(operation)
+        return found, False
+
+    def _behind(self, vector: Mapping[str, int]) -> Iterator[Iterator[model.AnyOperation]]:
+        """Of each origin of which something is lacking that, read as far as it is asked for: it may be a million."""
         for origin, operations in self._origins.items():
             start = vector.get(origin, 0)
-            for operation in operations[start : start + BATCH + 1]:
-                if len(found) == BATCH or size >= BATCH_BYTES:
-                    return found, True
-                found.append(operation)
-                size += _length(operation)
-        return found, False
+            if start < len(operations):
+                yield map(operations.__getitem__, range(start, len(operations)))
 
     def covers(self, vector: Mapping[str, int]) -> bool:
         """Whether nothing that a replica with ``vector`` holds is missing here."""

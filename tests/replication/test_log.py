@@ -1,5 +1,7 @@
 """The log: which operations are here, and what another replica lacks."""
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
@@ -64,6 +66,45 @@ class MissingTests(SynchronousTestCase):
         operations, more = here.missing({"a": 1, "c": 7})
         self.assertEqual((ids(operations), more), (["a-2", "a-3", "b-1"], False))
         self.assertEqual(here.missing({"a": 3, "b": 1}), ([], False))
+
+    def test_the_oldest_first(self) -> None:
+        """Origins that took turns come in the order of their stamps, batch by batch: each operation is the newest so far."""
+        here, there = Log(), Log()
+        for at in range(3 * log.BATCH):
+            here.add(model.Lost(f"{'ab'[at // 100 % 2]}-{at // 200 * 100 + at % 100 + 1}", at))
+        stamps: list[int] = []
+        more = True
+        while more:
+            operations, more = here.missing(there.vector)
+            stamps += [operation.at for operation in operations]
+            there.take(there.new_of(operations))
+        self.assertEqual(stamps, list(range(3 * log.BATCH)))
+
+    def test_stamps_that_go_back(self) -> None:
+        """Of an origin whose stamps do not grow, each operation still comes behind those before it (R3)."""
+        here = Log()
+        for one, at in (("a-1", 5), ("a-2", 2), ("a-3", 9), ("b-1", 4), ("b-2", 4), ("b-3", 1), ("c-1", 3)):
+            here.add(model.Lost(one, at))
+        operations, _ = here.missing({"c": 1})
+        self.assertEqual(sorted(ids(operations)), ["a-1", "a-2", "a-3", "b-1", "b-2", "b-3"])
+        self.assertEqual(Log().new_of(operations), operations)
+
+    def test_no_more_is_looked_at_than_given(self) -> None:
+        """To find a batch no long history is gone through, nor any origin of which nothing is lacking."""
+        here = logged("a-1", "b-1")
+        looked_at = 0
+
+        class Counted(list[model.AnyOperation]):
+            def __getitem__(self, index: Any) -> Any:
+                nonlocal looked_at
+                looked_at += 1
+                return super().__getitem__(index)
+
+        for origin in "ab":
+            here._origins[origin] = Counted(sent(f"{origin}-{n}") for n in range(1, 5 * log.BATCH))
+        operations, _ = here.missing({"a": 7, "b": 5 * log.BATCH - 1})
+        self.assertEqual((operations[0].id, len(operations)), ("a-8", log.BATCH))
+        self.assertLessEqual(looked_at, log.BATCH + 1)
 
     def test_in_batches(self) -> None:
         """A long history comes in batches that follow on each other, the last of which says so."""
