@@ -117,14 +117,12 @@ class Accounts(dict[str, Account]):
     def _claim_name(self, account: Account, claim: Claim | None) -> None:
         assert account.registered is not None
         name = account.registered.name
-        if account.listed is not None:
-            self._rename(self.names.remove(name, account.listed))
+        renamed = self.names.claim(name, account.listed, claim)
         account.name, account.listed = name, claim
+        self._rename(renamed)
         self.unconfirmed.discard(account.id)
-        if claim is not None:
-            self._rename(self.names.add(name, claim))
-            if not account.confirmed:
-                self.unconfirmed.add(account.id)
+        if claim is not None and not account.confirmed:
+            self.unconfirmed.add(account.id)
 
     def _is_copy(self, account: Account) -> bool:
         """Whether it was registered for the second time only because the first was not answered: nobody knows of it."""

@@ -10,6 +10,9 @@ import re
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection
 
+FEW = 100  # names at most that are put in their places one by one: to sort is to pass over all names
+SHARE_OF_NEW = 8  # an eighth of the names at most waits to be put in, so that who asks first does not wait for all
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
 
 Claim = tuple[float, int, str]  # when it was confirmed, stamp and id of an account: the smallest has the name
@@ -31,23 +34,24 @@ class Names:
     def __init__(self) -> None:
         self._claims: dict[str, list[Claim]] = {}
         self._accounts: dict[str, str] = {}
-        self._ordered: list[str] = []
+        self._ordered: list[str] = []  # all names but the new ones
+        self._new: set[str] = set()
 
-    def add(self, name: str, claim: Claim) -> list[tuple[str, str]]:
-        """An account now lives under ``name``; gives what is called how from now on, as (account, suffix) pairs."""
-        claims = self._claims.setdefault(fold(name), [])
-        insort(claims, claim)
-        return self._renamed(fold(name), claims, len(claims) - 1)
+    def claim(self, name: str, before: Claim | None, now: Claim | None) -> list[tuple[str, str]]:
+        """An account's claim to live under ``name`` is another now; None: it has none.
 
-    def remove(self, name: str, claim: Claim) -> list[tuple[str, str]]:
-        """An account ends; gives what others of that name are called from now on."""
+        Gives what those of that name are called from now on, as (account, suffix) pairs.
+        """
         folded = fold(name)
-        claims = self._claims[folded]
-        claims.remove(claim)
-        renamed = self._renamed(folded, claims, len(claims) + 1)
+        claims = self._claims.setdefault(folded, [])
+        count = len(claims)
+        if before is not None:
+            claims.remove(before)
+        if now is not None:
+            insort(claims, now)
         if not claims:
             del self._claims[folded]
-        return renamed
+        return self._renamed(folded, claims, count)
 
     def find(self, name: str) -> str | None:
         """The id of the account that is called ``name`` now."""
@@ -65,14 +69,15 @@ class Names:
         The accounts in ``hidden`` are left out.
         """
         folded = fold(prefix)
-        start = max(bisect_left(self._ordered, folded), bisect_right(self._ordered, fold(after)) if after else 0)
-        some = self._ordered[start : start + limit + 1 + len(hidden)]
+        ordered = self._in_order()
+        start = max(bisect_left(ordered, folded), bisect_right(ordered, fold(after)) if after else 0)
+        some = ordered[start : start + limit + 1 + len(hidden)]
         found = [self._accounts[name] for name in some if name.startswith(folded)]
         shown = [account for account in found if account not in hidden]
         return shown[:limit], len(shown) > limit
 
     def __len__(self) -> int:
-        return len(self._ordered)
+        return len(self._accounts)
 
     def _renamed(self, folded: str, claims: list[Claim], before: int) -> list[tuple[str, str]]:
         for index in range(len(claims), before):
@@ -83,12 +88,28 @@ class Names:
 
     def _put(self, shown: str, account: str) -> None:
         if shown not in self._accounts:
-            insort(self._ordered, shown)
+            self._new.add(shown)
+            if len(self._new) * SHARE_OF_NEW > len(self._ordered):
+                self._in_order()
         self._accounts[shown] = account
 
     def _drop(self, shown: str) -> None:
         del self._accounts[shown]
-        del self._ordered[bisect_left(self._ordered, shown)]
+        if shown in self._new:
+            self._new.remove(shown)
+        else:
+            del self._ordered[bisect_left(self._ordered, shown)]
+
+    def _in_order(self) -> list[str]:
+        """All names. The new ones are put in only now, many of them together: each by itself moves half of the others."""
+        if len(self._new) > FEW:
+            self._ordered += self._new
+            self._ordered.sort()
+        else:
+            for name in self._new:
+                insort(self._ordered, name)
+        self._new.clear()
+        return self._ordered
 
 
 def _suffix(index: int) -> str:

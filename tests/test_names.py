@@ -1,9 +1,13 @@
 """Who has which name."""
 
+from typing import Any, SupportsIndex
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import model, names
+from chattwist.accounts import Accounts
 from chattwist.names import Names, fold, is_name
 
 
@@ -20,7 +24,7 @@ class NameTests(SynchronousTestCase):
     def test_other_letters(self) -> None:
         """Case is that of our letters only: the Kelvin sign, whose small form is k, finds nobody."""
         names = Names()
-        names.add("Kim", (1, 1, "a-1"))
+        names.claim("Kim", None, (1, 1, "a-1"))
         self.assertEqual([names.find(name) for name in ("kIM", "\N{KELVIN SIGN}im")], ["a-1", None])
         self.assertEqual(names.page("\N{KELVIN SIGN}", "", 9), ([], False))
 
@@ -34,7 +38,7 @@ class NameTests(SynchronousTestCase):
         """Pages joined are all names that begin with the prefix, without case, in order, each once; but not the hidden."""
         names = Names()
         for index, name in enumerate(registered):
-            names.add(name, (False, index, name))
+            names.claim(name, None, (False, index, name))
         found: list[str] = []
         more, after = True, ""
         while more:
@@ -47,8 +51,66 @@ class NameTests(SynchronousTestCase):
     def test_claims(self) -> None:
         """The earliest claim has the name, later ones a number behind it; a claim that ends moves the later ones up."""
         names = Names()
-        names.add("bob", (False, 2, "b"))
-        self.assertEqual(names.add("Bob", (False, 1, "a")), [("a", ""), ("b", "~2")])
+        names.claim("bob", None, (1, 2, "b"))
+        self.assertEqual(names.claim("Bob", None, (1, 1, "a")), [("a", ""), ("b", "~2")])
         self.assertEqual((names.find("BOB"), names.find("bob~2"), len(names)), ("a", "b", 2))
-        self.assertEqual(names.remove("Bob", (False, 1, "a")), [("b", "")])
+        self.assertEqual(names.claim("bob", (1, 2, "b"), (0, 2, "b")), [("b", ""), ("a", "~2")])
+        self.assertEqual((names.find("BOB"), names.find("bob~2"), len(names)), ("b", "a", 2))
+        self.assertEqual(names.claim("Bob", (1, 1, "a"), None), [("b", "")])
         self.assertEqual((names.find("bob"), names.find("bob~2"), len(names)), ("b", None, 1))
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d"]), st.integers(0, 3))),
+        st.sampled_from([0, 1, names.FEW]),
+    )
+    def test_in_order_whatever_comes_and_goes(self, changes: list[tuple[str, int]], few: int) -> None:
+        """Pages are in order, whether names came one by one, many together, or went before anybody asked."""
+        self.patch(names, "FEW", few)
+        all_names, living = Names(), set[tuple[str, int]]()
+        for name, number in [*changes, ("e", 0)]:
+            claim = (1.0, number, f"{name}-{number}")
+            all_names.claim(name, *((claim, None) if (name, number) in living else (None, claim)))
+            living ^= {(name, number)}
+            if number == 0:
+                self.assertEqual(all_names.page("", "", 99)[0], [f"{one}-{its}" for one, its in sorted(living)])
+
+
+class Moved(list[str]):
+    """A list that counts how many of its elements were moved to make room for one, or to close a gap."""
+
+    moved = 0
+
+    def insert(self, index: SupportsIndex, name: str) -> None:
+        self.moved += len(self) - int(index)
+        super().insert(index, name)
+
+    def __delitem__(self, index: Any) -> None:
+        self.moved += len(self) - int(index)
+        super().__delitem__(index)
+
+
+class ManyNamesTests(SynchronousTestCase):
+    """What it costs to have many: a replica that starts takes in all of them one after the other."""
+
+    def setUp(self) -> None:
+        self.accounts = Accounts()
+        self.ordered = self.accounts.names._ordered = Moved()
+        for n in range(3000, 0, -1):  # each stands before all others
+            self.accounts.registered(model.Registered(f"a-{n}", n, f"u{n:04}", "hash"))
+
+    def test_new_names_are_put_in_together(self) -> None:
+        """Not each by itself, which would move all others each time."""
+        page, more = self.accounts.names.page("", "", 3000)
+        self.assertEqual((page, more), ([f"a-{n}" for n in range(1, 3001)], False))
+        self.assertLess(self.ordered.moved, 3000 * 3000 // 10)
+
+    def test_a_confirmation_moves_nothing(self) -> None:
+        """A name that stays what it is stays where it is."""
+        names = self.accounts.names
+        names.page("", "", 1)
+        before = self.ordered.moved
+        for n in range(1, 101):
+            self.accounts.confirmed(model.Confirmed(f"b-{n}", 5000 + n, f"a-{n}"))
+        names.page("", "", 1)
+        self.assertEqual(self.ordered.moved - before, 0)
+        self.assertEqual(len(self.accounts.unconfirmed), 2900)
