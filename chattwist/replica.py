@@ -315,6 +315,14 @@ class Replica:
         """Commit nothing from now on."""
         self._router.refuse(error)
 
+    def retire(self) -> bool:
+        """If this replica is primary and there are others, let one of them be; whether that is still to come."""
+        view = self._router.view
+        if self._role == "primary" and view is not None and len(view.members) > 1:
+            self.core.retire()
+            return True
+        return self.core.own.retired and self.core.view is None
+
     def settled(self) -> Deferred[None]:
         """Fires once nothing of what was submitted is on its way."""
         done: Deferred[None] = Deferred()

@@ -129,7 +129,11 @@ class Core:
     @property
     def fit(self) -> bool:
         """Whether this replica could write to its disk when it last tried."""
-        return self.own.fit(self._timings.silence) and not self.own.is_full
+        return self.own.writes(self._timings.silence) and not self.own.is_full
+
+    def retire(self) -> None:
+        """This replica is about to stop: if it is primary, another one is to be, and none counts on it (R17)."""
+        self.own.retired = True
 
     def seen(self, rank: int) -> tuple[str, str]:
         """A replica's role and state, as STATUS shows them."""

@@ -46,6 +46,7 @@ class Own:
         self.installed: View | None = None
         self.incomplete_since = now  # when ``current`` became false
         self.highest = state.promised[0]  # largest number of an epoch seen
+        self.retired = False  # it is about to stop, and takes part no more
         self.is_full = False  # what was to be written last found no room
         self.full_until = 0.0  # until when nothing is written after that (R9)
         # ids of operations caught up with since the view began: others may lack them (R2, R6)
@@ -69,6 +70,10 @@ class Own:
         return self.serving and view is not None and view.primary == self.rank
 
     def fit(self, patience: float) -> bool:
+        """Whether it takes part: it can write to its disk, within ``patience`` seconds, and goes on to run."""
+        return not self.retired and self.writes(patience)
+
+    def writes(self, patience: float) -> bool:
         """Whether it can write to its disk, and within ``patience`` seconds."""
         stuck = self._writing_since is not None and self.now - self._writing_since > patience
         return self.now >= self.full_until and not stuck

@@ -203,3 +203,18 @@ class SurvivorTests(Restarts):
         stuck.close()
         client.close()
         self.assertAllThere()
+
+
+class StopTests(Restarts):
+    def test_the_primary_is_stopped(self) -> None:
+        """In good order it hands over first: for clients of the others that is a pause, in which no outcome is unknown."""
+        client = self.cluster.session(2, "ann")
+        for turn in range(3):
+            client.send(*(f"SEND bob {turn}-{n}" for n in range(200)))
+            client.reply()
+            self.assertEqual(self.cluster[1].terminate(), 0)
+            self.assertEqual({client.reply()[0][:4] for _ in range(199)}, {"250 "})
+            self.acknowledged += [f"{turn}-{n}" for n in range(200)]
+            self.cluster.start(1)
+            self.cluster.wait_primary(1, 3)
+        self.assertAllThere()

@@ -24,6 +24,17 @@ class HandoverTests(TranscriptTests):
             self.assertLess(steps, 400)
         return steps / 4
 
+    def test_a_primary_that_is_about_to_stop(self) -> None:
+        """Another one leads before it is gone; the end of its process is no news then."""
+        self.cores.nodes[0].running.retire()
+        self.cores.pass_time(0.5)
+        self.assertEqual(self.cores.roles(), "-PF")
+        epoch = self.cores.epoch(1)
+        self.cores.commit(1, "b-1")
+        self.cores.kill(0)
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.roles(), self.cores.epoch(1)), ("xPF", epoch))
+
     def test_a_lower_port_comes_back(self) -> None:
         """It is a follower first, is then asked to lead, and gets all that was recorded meanwhile; the others only wait."""
         self.cores.kill(0)
