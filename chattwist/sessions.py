@@ -40,8 +40,6 @@ class Sessions:
                 except errors.ChatError as error:
                     self._router.leave(account.id, wish.session)
                     return done(error)
-                if self._router.view is None:  # nobody else tells this replica, which goes through another
-                    self._roster.enter(result)
             done(result)
             if isinstance(result, Login) and self._roster.get(account.id) != result:  # it was granted in an older view
                 self._ask_again(result)
@@ -55,8 +53,6 @@ class Sessions:
         """A session here logged out, or its connection ended."""
         if left := self._online.leave(session, account):
             self._router.leave(account.id, left)
-            if self._router.view is None:
-                self._roster.leave(account.id)
 
     def is_here(self, account: str, session: str) -> bool:
         """Whether it is the account's session on this replica."""

@@ -39,7 +39,6 @@ class FakeRouter:
         self.wishes: list[tuple[Enter, Done]] = []
         self.patient = False  # the last of them
         self.left: list[str] = []
-        self.view: View | None = OLD
 
     def enter(self, wish: Enter, done: Done, patient: bool = False) -> None:
         """See Router."""
@@ -98,17 +97,6 @@ class SessionsTests(SynchronousTestCase):
         self.sessions.changed(Logins(OLD.epoch, [], ["a-1"]))
         self.assertEqual((session.byes, self.roster.get("a-1")), ([], login))
         self.sessions.changed(Logins(VIEW.epoch, [], ["a-1"]))
-        self.assertIsNone(self.roster.get("a-1"))
-
-    def test_through_another_replica(self) -> None:
-        """Where this replica is in no view, and is told of no sessions, WHO knows at least those that come and go here."""
-        self.router.view = None
-        session: Any = FakeSession()
-        self.sessions.enter(self.ann, "hash", False, session, lambda answer: None)
-        wish, done = self.router.wishes.pop()
-        done(login := Login("a-1", RANK, wish.session, (3, 1)))
-        self.assertEqual((self.roster.get("a-1"), self.router.wishes), (login, []))
-        self.sessions.left(session, self.ann)
         self.assertIsNone(self.roster.get("a-1"))
 
     def test_a_view_that_ends_it(self) -> None:
