@@ -27,7 +27,7 @@ from chattwist.store.disk import Disk
 from chattwist.store.writer import Writer
 
 OTHER_FILES = 64  # descriptors besides the clients': files, pipes, the reactor's own
-HANDOVER = 1.0  # seconds at most until another replica is primary, where this one was and stops
+HANDOVER = 3.0  # seconds at most until another replica is primary, where this one was and stops
 SOON = 0.01  # seconds until it is looked again whether it is
 TURN = 5.0  # seconds between the compactions of two replicas, see Writer: enough for a million messages
 GARBAGE = 20_000, 20, 50  # see gc.set_threshold
