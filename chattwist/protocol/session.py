@@ -125,8 +125,7 @@ class Session:
 
     def _begin(self, row: Command | None, call: Call) -> None:
         self.submit_run()
-        shows = row is None or row.shows
-        busy = self._calls or self._reading or self._held or (self._marking and not shows)
+        busy = self._calls or self._reading or self._held or (self._marking and row is not None and not row.shows)
         if not busy or (row is not None and row.overlaps):
             self._run(row, call)
         else:
