@@ -163,11 +163,11 @@ class Core:
     # -- events
 
     def _pass_time(self, now: float) -> None:
-        """A process that was stopped may have missed anything (R13)."""
+        """A process that was stopped may have missed anything that others did (R13)."""
         gap = now - self.own.now if self._running else 0.0
         self._running = True
         self.own.now = self.contact.now = now
-        if gap > self._timings.silence / 2:
+        if gap > self._timings.silence / 2 and self.contact.peers:
             self.own.leave()
             self.own.incomplete_since = now
             self.changes.change = None

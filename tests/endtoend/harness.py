@@ -160,8 +160,11 @@ class Server:
     def session(self, name: str) -> "Client":
         """A new connection that is logged in as ``name``, a new account if there is none."""
         client = self.client()
-        if client.ask(f"TAKEOVER {name} {PASSWORD}")[0].startswith("535"):
+        answer = client.ask(f"TAKEOVER {name} {PASSWORD}")[-1]
+        if answer.startswith("535"):
             client.expect("230", f"REGISTER {name} {PASSWORD}")
+        elif not answer.startswith("230"):
+            raise AssertionError(f"{name} was answered {answer!r}")
         return client
 
 

@@ -44,6 +44,16 @@ class PauseTests(TranscriptTests):
         self.cores.pass_time(2)
         self.says(self.cores, "")
 
+    def test_the_only_one(self) -> None:
+        """A cluster of one has nobody who could have gone on: it serves as before, which a full disk would not let it do anew."""
+        cores = Cores(1)
+        cores.serving(0)
+        cores.nodes[0].full = True
+        cores.pause(0, 3)
+        cores.pass_time(1)
+        self.says(cores, "")
+        self.assertEqual((cores.roles(), cores.epoch(0)), ("P", (1, 0)))
+
     def test_a_follower_that_was_stopped(self) -> None:
         """It is left out after ``silence``, and taken back when it goes on; a commit waits only as long."""
         self.cores.nodes[2].paused = True
