@@ -118,7 +118,12 @@ class MemoryTransport(StringTransport):
         self.reading = True
         self.bufferSize = 65536
         self.closed = self.write_closed = self.aborted = False
+        self.lacking = 0  # bytes that the client's system has not taken
         self._unsent = b""
+
+    def unacknowledged(self) -> int:
+        """See crowd.Member."""
+        return self.lacking
 
     def setTcpNoDelay(self, on: bool) -> None:
         """See ITCPTransport."""

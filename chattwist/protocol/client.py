@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPullProducer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import GONE
+from chattwist.protocol.crowd import Member
 from chattwist.protocol.session import Session
 from chattwist.protocol.telnet import LineReader
 
@@ -21,7 +21,7 @@ MOST_READ = 8192  # bytes taken from one client before others get their turn, al
 MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
 SLOW = 2048  # bytes a second: a client that reads its replies no slower is not cut off for it
 FAST = 16384  # bytes a second: the same while more messages arrive for it than are written ahead
-LINGER = 0.5  # seconds a client gets to close its side after ours, before the connection is cut
+LINGER = 0.5  # seconds a client gets to close its side after ours, and each time that its system lacks some of our last words
 CLOSING = 421
 
 
@@ -29,7 +29,7 @@ CLOSING = 421
 class Client(Protocol):
     """One connection. It is its own producer so that the transport says when all that was written has gone out."""
 
-    transport: Connection
+    transport: Member
 
     def __init__(self, clients: "Clients", address: str) -> None:
         self.address = address
@@ -255,7 +255,20 @@ class Client(Protocol):
         else:
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()
-            self._cut = self._clients.call_later(LINGER, self.transport.abortConnection)
+            patience = self._clients.cluster.timings.stalled + self.transport.unacknowledged() / SLOW
+            self._linger(self._clients.now() + patience)
+
+    def _linger(self, until: float) -> None:
+        self._cut = self._clients.call_later(LINGER, self._close_quietly, until)
+
+    def _close_quietly(self, until: float) -> None:
+        """Close the client's side, too, once its system has all that we said: the client may read that when it likes."""
+        if not self.transport.unacknowledged():
+            self.transport.loseConnection()
+        elif self._clients.now() < until:
+            self._linger(until)
+        else:
+            self.transport.abortConnection()
 
     # -- deadlines
 
@@ -287,6 +300,13 @@ class Client(Protocol):
     def _is_behind(self, now: float) -> bool:
         allowed = self._clients.cluster.timings.behind + self._events / FAST
         return self._behind is not None and now - self._behind > allowed
+
+    def cut_off(self) -> None:
+        """End the connection at once; what the system has taken of what was written still goes out, where that is all."""
+        if self._cut is not None:
+            self.transport.loseConnection()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """End the connection at once."""

@@ -5,7 +5,10 @@ read and understand a line. Here all clients together are one reader of the reac
 second with 64 clients, and a tenth with 256. What is not plain reading is left to Twisted's own transports.
 """
 
+import sys
+from fcntl import ioctl
 from select import EPOLLIN, epoll
+from termios import TIOCOUTQ
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -106,6 +109,10 @@ class Member(Server):
     def stopReading(self) -> None:
         """See FileDescriptor."""
         self.server.crowd.remove(self)
+
+    def unacknowledged(self) -> int:
+        """How many bytes this system has taken and the client's system has not, the end of what we say counted as one."""
+        return int.from_bytes(ioctl(self.socket, TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 class CrowdPort(Port):

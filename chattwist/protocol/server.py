@@ -72,7 +72,7 @@ class Clients(Factory):
 
     def _cut_off_all(self) -> None:
         for client in list(self._connections):
-            client.abort()
+            client.cut_off()
 
     def _tell_if_all_gone(self, gone: Deferred[None]) -> None:
         if not self._connections and not gone.called:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -58,6 +59,23 @@ class StopTests(SynchronousTestCase):
         status, server = self.check_stop(signal.SIGTERM)
         self.assertEqual(status, 0)
         self.assertEqual(server.stop(), 0)
+
+    def test_who_reads_late(self) -> None:
+        """QUIT and SIGTERM take no reply from a client that begins to read seconds later."""
+        server = Server(self.mktemp()).start()
+        self.addCleanup(server.kill)
+        ann, bob = server.session("ann"), server.session("bob")
+        for _ in range(100):
+            ann.expect("250", f"SEND ann {'x' * 8000}")
+        ann.send("HISTORY 200", "QUIT")
+        bob.send(*[f"SEND ann {n}" for n in range(MANY)])
+        self.assertEqual(bob.reply()[0][:3], "250")
+        time.sleep(1.5)  # the clients' and not the server's
+        self.assertEqual([len(ann.reply()), ann.reply()], [101, ["221 goodbye"]])
+        os.kill(server.pid, signal.SIGTERM)
+        time.sleep(1.5)
+        self.last_words(bob, "250", "")
+        self.assertEqual(server.wait(), 0)
 
     def test_ctrl_c_under_load(self) -> None:
         """Ctrl-C: the same, without a traceback; the exit status says that it was a signal, as twistd does."""

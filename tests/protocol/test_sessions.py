@@ -182,6 +182,45 @@ class EndTests(SynchronousTestCase):
         ann.half_close()
         self.assert_all_came(ann)
 
+    def leaving(self) -> Connection:
+        """A client that was told goodbye, which its system lacks, and does not close its side."""
+        world = World(timings=Timings(stalled=20))
+        self.clock = world.clock
+        ann = logged_in(world, "ann")
+        ann.transport.lacking = 4
+        ann.send(b"QUIT\n")
+        self.assertTrue(ann.transport.write_closed)
+        self.clock.pump([1.0] * 19)
+        self.assertFalse(ann.transport.closed)
+        return ann
+
+    def test_last_words_on_their_way(self) -> None:
+        """Until they are with the client, the connection stays, however slow the network or the client is."""
+        ann = self.leaving()
+        ann.transport.lacking = 0
+        self.clock.advance(1)
+        self.assertTrue(ann.transport.closed)
+        self.assertFalse(ann.transport.aborted)
+
+    def test_last_words_that_never_arrive(self) -> None:
+        """It does not stay for longer than that of any client that does not read."""
+        ann = self.leaving()
+        self.clock.pump([1.0] * 3)
+        self.assertTrue(ann.transport.aborted)
+
+    def test_stop_with_last_words_on_their_way(self) -> None:
+        """A replica that stops does not wait for them, and does not take back what its system sends by itself."""
+        world = World()
+        ann = logged_in(world, "ann")
+        ann.transport.lacking = 4
+        gone = world.clients.say_goodbye("stopping")
+        world.run()
+        world.clock.pump([1.0] * 4)
+        self.assertTrue(ann.transport.closed)
+        self.assertFalse(ann.transport.aborted)
+        ann.lose()
+        self.successResultOf(gone)
+
 
 class ReadMarkTests(SynchronousTestCase):
     """What counts as read."""

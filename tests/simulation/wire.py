@@ -232,6 +232,10 @@ class Wire:
     def setTcpKeepAlive(self, on: bool) -> None:
         """See ITCPTransport."""
 
+    def unacknowledged(self) -> int:
+        """See crowd.Member."""
+        return 0
+
     def getHandle(self) -> Socket:
         """The socket."""
         return SOCKET
