@@ -1,19 +1,33 @@
-"""A request, or the wish for a session, on its way to the primary, and what surrounds its router; pure."""
+"""A request, or the wish for a session, or its end, on its way to the primary, and what surrounds its router; pure."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 
 from chattwist import errors, model
 from chattwist.protocol.backend import Committed, Done, SendsDone
-from chattwist.replication.messages import NEVER, Again, AnyMessage, Enter, Entered, Epoch, Failure, Login, Result
+from chattwist.replication.messages import (
+    NEVER,
+    Again,
+    AnyMessage,
+    Enter,
+    Entered,
+    Epoch,
+    Failure,
+    Leave,
+    Left,
+    Login,
+    Result,
+)
 from chattwist.requests import AnyRequest, Confirm, Delete, MarkRead, OwnAccount, Send, Sends, Tag
 
 OVER = "this login is over, nothing was done; LOGIN again"
 NONE = "no primary can commit it now, nothing was recorded; try again soon"
 UNKNOWN = f"the primary was lost: {errors.MAYBE}"
+
+What: TypeAlias = AnyRequest | Enter | Leave
 
 
 class Outside(Protocol):
@@ -76,7 +90,7 @@ class Apart:
 
 @attrs.define(eq=False)
 class Errand:
-    """A request, or the wish for a session, on its way; ``session`` makes it, at the replica ``home``.
+    """A request, or the wish for a session, or its end, on its way; ``session`` makes it, at the replica ``home``.
 
     ``tell`` gets its result, by way of ``ended``. ``tag`` says who gave it to this replica, and ``until`` when it has
     waited for a primary for long enough; where there has been none for as long, only one that is ``patient`` waits.
@@ -85,7 +99,7 @@ class Errand:
     does it, once it is seen.
     """
 
-    what: AnyRequest | Enter
+    what: What
     tell: Done
     ended: "Callable[[Errand, object], None]"
     session: str
@@ -100,7 +114,7 @@ class Errand:
     operation: str = ""
 
     def done(self, result: object) -> None:
-        """It ended: with a Committed or Login, or errors.ChatError, or errors.NotBegun if another replica gave it."""
+        """It ended: with a Committed, Login or None (of Leave), errors.ChatError, or errors.NotBegun if another gave it."""
         self.ended(self, result)
 
     def over(self) -> errors.ChatError:
@@ -123,10 +137,10 @@ class Errand:
     @property
     def repeatable(self) -> bool:
         """Whether doing it twice comes to the same as once."""
-        return isinstance(self.what, Enter | MarkRead | Confirm) or bool(self.what.key)
+        return isinstance(self.what, Enter | Leave | MarkRead | Confirm) or bool(self.what.key)
 
 
-def answer(number: int, result: Committed | Login | errors.ChatError | errors.NotBegun) -> AnyMessage:
+def answer(number: int, result: Committed | Login | errors.ChatError | errors.NotBegun | None) -> AnyMessage:
     """What to tell another replica of an errand that it gave under this number."""
     if isinstance(result, errors.NotBegun):
         return Again(number)
@@ -134,4 +148,4 @@ def answer(number: int, result: Committed | Login | errors.ChatError | errors.No
         return Failure(number, result.code, result.text)
     if isinstance(result, Committed):
         return Result(number, result.operation.id, result.replicas, result.pushed)
-    return Entered(number, result)
+    return Left(number) if result is None else Entered(number, result)

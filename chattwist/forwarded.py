@@ -12,7 +12,7 @@ import msgspec
 from chattwist import model
 from chattwist.errand import Errand
 from chattwist.protocol.backend import Committed
-from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, Result
+from chattwist.replication.messages import AnyMessage, Enter, Epoch, Forward, Leave, Result
 from chattwist.requests import Tag
 
 MOST = 1024 * 1024  # characters of all that others have: of four bytes at most, a quarter of what may wait to be sent
@@ -49,7 +49,7 @@ class Forwarded:
         self._errands[self._number] = errand
         self._size += errand.size
         what = errand.what
-        if isinstance(what, Enter):
+        if isinstance(what, Enter | Leave):
             self._send(rank, msgspec.structs.replace(what, number=self._number, epoch=epoch))
         else:
             self._send(rank, Forward(self._number, epoch, errand.home, what, errand.session))

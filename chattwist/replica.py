@@ -136,10 +136,10 @@ class Replica:
         self._delivery.deleting.add(account.id)
         self._unregister(account, address, password, key, ended)
 
-    def logout(self, session: Session, account: Account) -> None:
+    def logout(self, session: Session, account: Account, done: Callable[[], None]) -> None:
         """See Backend."""
         self._marks.flush()
-        self._sessions.left(session, account)
+        self._sessions.left(session, account, done)
 
     def online(self, after: str, limit: int) -> tuple[Sequence[Account], bool]:
         """See Backend."""
@@ -252,7 +252,7 @@ class Replica:
         ended = self._sessions.ended() if role else ()
         self._router.role(role, view)
         for login in ended:
-            self._router.leave(login.account, login.session)
+            self._router.leave(login.account, login.session, lambda _: None)
 
     def _tick(self) -> None:
         self._router.tick()

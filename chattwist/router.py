@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from chattwist import errors, model
 from chattwist.cluster import Timings
-from chattwist.errand import NONE, UNKNOWN, Apart, Errand, Outside, answer
+from chattwist.errand import NONE, UNKNOWN, Apart, Errand, Outside, What, answer
 from chattwist.forwarded import Forwarded
 from chattwist.grants import Grants
 from chattwist.protocol.backend import Committed, Done, SendsDone
 from chattwist.replication import messages
 from chattwist.replication.log import Log
-from chattwist.replication.messages import AnyMessage, Enter, Forward, View
+from chattwist.replication.messages import AnyMessage, Enter, Forward, Leave, View
 from chattwist.requests import HERE, AnyRequest, Confirm, OwnAccount, Sends, Tag
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ class Router:
         self._messages: dict[type, Callable[[int, Any], None]] = {
             Forward: self._asked,
             Enter: self._asked,
-            messages.Leave: lambda rank, message: self.leave(message.account, message.session),
+            Leave: self._asked,
+            messages.Left: lambda rank, message: self._settle(message.number, None),
+            messages.Ended: self._ended_there,
             messages.Here: lambda rank, message: self._grants.all_of(rank, message.logins),
             messages.Result: self._committed,
             messages.Entered: lambda rank, message: self._settle(message.number, message.login),
             messages.Again: self._again,
-            messages.Failure: lambda rank, message: self._settle(
-                message.number, errors.chat_error(message.code, message.text)
-            ),
+            messages.Failure: lambda rank, error: self._settle(error.number, errors.chat_error(error.code, error.text)),
         }
 
     # -- errands in
@@ -72,12 +72,9 @@ class Router:
         """Ask for a session here; ``done(Login | ChatError)``. ``patient``: though there has been no primary for long."""
         self._begin(wish, "", done, self._rank, HERE, patient)
 
-    def leave(self, account: str, session: str) -> None:
-        """A session of this replica is over."""
-        if self._role == "primary":
-            self._grants.left(account, session)
-        elif (rank := self.view.primary if self.view is not None else self._relay()) is not None:
-            self._outside.send(rank, messages.Leave(account, session))
+    def leave(self, account: str, session: str, done: Done) -> None:
+        """A session of this replica is over; ``done`` once all know it, or will by the next view, with whatever came of it."""
+        self._begin(Leave(0, messages.NEVER, self._rank, account, session), "", done, self._rank, HERE)
 
     def refuse(self, error: errors.ChatError) -> None:
         """Take on nothing any more."""
@@ -106,9 +103,7 @@ class Router:
             done, self._when_settled = self._when_settled, None
             done()
 
-    def _begin(
-        self, what: AnyRequest | Enter, session: str, done: Done, home: int, tag: Tag, patient: bool = False
-    ) -> None:
+    def _begin(self, what: What, session: str, done: Done, home: int, tag: Tag, patient: bool = False) -> None:
         self._open += 1
         until = self._seconds() + self._timings.patience
         self._route(Errand(what, done, self._ended, session, home, tag, until, patient))
@@ -119,8 +114,7 @@ class Router:
             errand.tell(result)
         except Exception:  # the others that wait must not wait for ever
             self._outside.log_bug()
-        if self._stopping:
-            self._check_settled()
+        self._check_settled()
 
     def _route_again(self, errand: Errand) -> None:
         """Its session may have ended meanwhile (R21): of what another replica gave, that one knows."""
@@ -132,7 +126,7 @@ class Router:
             self._route(errand)
 
     def _route(self, errand: Errand) -> None:
-        if self._refusal is not None:
+        if self._refusal is not None and not isinstance(errand.what, Leave):
             errand.done(self._refusal if errand.tag == HERE else errors.NotBegun())
         elif self._role == "primary":
             self._lead(errand)
@@ -159,8 +153,9 @@ class Router:
         return None if self._role or lately else self._outside.relay()
 
     def _hold(self, errand: Errand) -> None:
-        """Let it wait for a primary, unless there has been none for long, or this replica stops."""
+        """Let it wait for a primary, unless there has been none for long, this replica stops, or the next view will know."""
         late = self._seconds() - self._since >= self._timings.patience and not errand.patient
+        late = late or isinstance(errand.what, Leave)  # a view begins with the sessions that there are
         if self._stopping and errand.tag != HERE:
             errand.done(errors.NotBegun())
         elif self._stopping or late:
@@ -174,6 +169,9 @@ class Router:
         what = errand.what
         if isinstance(what, Enter):
             self._admit(what, errand)
+        elif isinstance(what, Leave):
+            self._grants.left(what.account, what.session)
+            self._commits.barrier(lambda _: errand.done(None))
         elif not self._may_act(errand):
             errand.done(errand.over())
         else:
@@ -216,6 +214,10 @@ class Router:
 
         self._commits.barrier(passed)
 
+    def _ended_there(self, rank: int, message: messages.Ended) -> None:
+        if self._role == "primary":
+            self._grants.left(message.account, message.session)
+
     def _may_act(self, errand: Errand) -> bool:
         """Whether the session that asks is the account's (R21)."""
         account, session = errand.account, errand.session
@@ -241,10 +243,10 @@ class Router:
         self._messages[type(message)](rank, message)
         self._forwarded.go_on()
 
-    def _asked(self, rank: int, message: Forward | Enter) -> None:
+    def _asked(self, rank: int, message: Forward | Enter | Leave) -> None:
         if self.view is None or message.epoch not in (messages.NEVER, self.view.epoch) or self._stopping:
             return self._outside.send(rank, messages.Again(message.number))
-        what, session = (message, "") if isinstance(message, Enter) else (message.request, message.session)
+        what, session = (message.request, message.session) if isinstance(message, Forward) else (message, "")
         self._begin(
             what, session, lambda result: self._outside.send(rank, answer(message.number, result)),
             message.rank, (rank, message.number),
@@ -267,8 +269,7 @@ class Router:
             self._forwarded.wait_for(message)
 
     def _settle(self, number: int, result: object) -> None:
-        errand = self._forwarded.take(number)
-        if errand is None:
+        if (errand := self._forwarded.take(number)) is None:
             return
         over = isinstance(result, errors.LoginFirst)
         errand.done(errors.OutcomeUnknown(UNKNOWN) if over and errand.sent > 1 else result)

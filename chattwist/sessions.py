@@ -8,7 +8,7 @@ from chattwist.chat import Chat
 from chattwist.online import Online
 from chattwist.protocol.backend import Done
 from chattwist.protocol.session import Session
-from chattwist.replication.messages import NEVER, AnyMessage, End, Enter, Epoch, Here, Leave, Login, Logins, View
+from chattwist.replication.messages import NEVER, AnyMessage, End, Ended, Enter, Epoch, Here, Login, Logins, View
 from chattwist.roster import Roster
 from chattwist.router import Router
 
@@ -38,21 +38,28 @@ class Sessions:
                 try:
                     self._online.enter(session, account, result)
                 except errors.ChatError as error:
-                    self._router.leave(account.id, wish.session)
+                    self._router.leave(account.id, wish.session, _ignore)
                     return done(error)
             done(result)
-            if isinstance(result, Login) and self._roster.get(account.id) != result:  # it was granted in an older view
-                self._ask_again(result)
+            if isinstance(result, Login):
+                self._see_that_it_is_known(result)
 
         self._router.enter(wish, entered)
+
+    def _see_that_it_is_known(self, login: Login) -> None:
+        """It may have been granted in an older view; and a line that waited behind it may have ended it by now."""
+        if self.is_here(login.account, login.session) and self._roster.get(login.account) != login:
+            self._ask_again(login)
 
     def _wish(self, account: Account, hashed: str, takeover: bool, session: str) -> Enter:
         return Enter(0, NEVER, self._rank, account.id, hashed, takeover, session)
 
-    def left(self, session: Session, account: Account) -> None:
-        """A session here logged out, or its connection ended."""
+    def left(self, session: Session, account: Account, done: Callable[[], None]) -> None:
+        """A session here logged out, or its connection ended; ``done`` once the others know, or will by the next view."""
         if left := self._online.leave(session, account):
-            self._router.leave(account.id, left)
+            self._router.leave(account.id, left, lambda _: done())
+        else:
+            done()
 
     def is_here(self, account: str, session: str) -> bool:
         """Whether it is the account's session on this replica."""
@@ -68,7 +75,7 @@ class Sessions:
     def asked_to_end(self, rank: int, message: End) -> None:
         """The primary wants the session to end."""
         self.over(message.account, message.session, message.text)
-        self._send(rank, Leave(message.account, message.session))
+        self._send(rank, Ended(message.account, message.session))
 
     def changed(self, message: Logins) -> None:
         """The primary tells who came and went; what an earlier one said may come late, and counts no more (R12)."""
@@ -101,7 +108,7 @@ class Sessions:
             if isinstance(result, errors.LoggedInElsewhere | errors.WrongPassword):
                 self.over(account.id, login.session)
             elif isinstance(result, Login) and not self.is_here(account.id, login.session):  # it ended meanwhile
-                self._router.leave(account.id, login.session)
+                self._router.leave(account.id, login.session, _ignore)
 
         # patient, for a view that begins has no primary yet, and there may have been none for long before
         self._router.enter(self._wish(account, account.password, False, login.session), answered, patient=True)
@@ -113,3 +120,7 @@ class Sessions:
     def tell_all(self, rank: int) -> None:
         """Tell the primary all sessions here: some of what it was told may have been lost."""
         self._send(rank, Here(self._online.logins))
+
+
+def _ignore(_: object) -> None:
+    """Nobody waits for it."""

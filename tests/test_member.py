@@ -10,7 +10,7 @@ from chattwist import errors, model, remembered
 from chattwist.member import MOST_BUNDLED, Done, Member
 from chattwist.replication import steps
 from chattwist.replication.core import TICKS
-from chattwist.replication.messages import AnyMessage, Failure, Leave, Login, Pull, Result, State, View, decode, encode
+from chattwist.replication.messages import AnyMessage, Ended, Failure, Login, Pull, Result, State, View, decode, encode
 from chattwist.replication.wire import WireError
 from tests.replication.cores import sent
 
@@ -145,13 +145,13 @@ class MemberTests(SynchronousTestCase):
         effects: list[steps.Effect] = [
             steps.Save(State((3, 0), VIEW)), steps.Store([sent("a-1")]), steps.Send(1, PULL), steps.Abort(2),
             steps.Apply([sent("a-1")], [(1, 5)]), steps.Role("primary", VIEW), steps.Entered(VIEW, [], ["s1"]),
-            steps.Deliver(1, Leave("a-1", "s1")), steps.Say("hello"),
+            steps.Deliver(1, Ended("a-1", "s1")), steps.Say("hello"),
         ]  # fmt: skip
         self.answer(steps.Lost, *effects)
         self.member.lost(1)
         self.assertEqual(self.world.done, [
             "save (3, 0)", "write a-1", "send 1 Pull", "abort 2", "apply a-1 [(1, 5)]", "role primary",
-            "entered (3, 0) 0 1", "deliver 1 Leave",
+            "entered (3, 0) 0 1", "deliver 1 Ended",
         ])  # fmt: skip
 
     def test_events_that_come_of_effects(self) -> None:

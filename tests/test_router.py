@@ -16,12 +16,14 @@ from chattwist.replication.messages import (
     NEVER,
     Again,
     AnyMessage,
+    Ended,
     Enter,
     Entered,
     Epoch,
     Failure,
     Forward,
     Leave,
+    Left,
     Login,
     Result,
     View,
@@ -326,9 +328,12 @@ class FollowerTests(RouterTests):
         self.assertEqual(self.answers, [LOGIN])
 
     def test_logged_out(self) -> None:
-        """The primary hears of the end of a session here."""
-        self.router.leave("a-1", "s1")
-        self.assertEqual(self.sent(), [(0, Leave("a-1", "s1"))])
+        """The primary hears of the end of a session here, and tells when all know it."""
+        self.router.leave("a-1", "s1", self.answers.append)
+        self.assertEqual(self.sent(), [(0, Leave(FIRST + 1, (3, 0), 1, "a-1", "s1"))])
+        self.assertEqual(self.answers, [])
+        self.router.deliver(0, Left(FIRST + 1))
+        self.assertEqual(self.answers, [None])
 
     def test_the_session_is_over(self) -> None:
         """A request that the primary refuses, since its session is over, ends that session here (R21)."""
@@ -666,10 +671,15 @@ class PrimaryTests(RouterTests):
         self.assertEqual([(rank, type(message)) for rank, message in self.sent()], [(2, Enter)])
 
     def test_logged_out(self) -> None:
-        """Sessions that end, here or elsewhere, leave the roster."""
-        self.router.leave("a-1", "s1")
-        self.router.deliver(2, Leave("a-2", "s2"))
-        self.assertEqual(self.grants.lefts, [("a-1", "s1"), ("a-2", "s2")])
+        """Sessions that end, here or elsewhere, leave the roster; that is answered once all replicas know it."""
+        self.router.leave("a-1", "s1", self.answers.append)
+        self.router.deliver(2, Leave(7, NEVER, 2, "a-2", "s2"))
+        self.router.deliver(2, Ended("a-3", "s3"))
+        self.assertEqual(self.grants.lefts, [("a-1", "s1"), ("a-2", "s2"), ("a-3", "s3")])
+        self.assertEqual((self.answers, self.sent()), ([], []))
+        for _ in range(2):
+            self.commits.end(None)
+        self.assertEqual((self.answers, self.sent()), ([None], [(2, Left(7))]))
 
 
 class SendsTests(RouterTests):

@@ -8,7 +8,7 @@ from chattwist import errors, model
 from chattwist.chat import Chat
 from chattwist.online import Online
 from chattwist.protocol.backend import Done
-from chattwist.replication.messages import AnyMessage, End, Enter, Here, Leave, Login, Logins, View
+from chattwist.replication.messages import AnyMessage, End, Ended, Enter, Here, Login, Logins, View
 from chattwist.roster import Roster
 from chattwist.sessions import Sessions
 
@@ -45,9 +45,10 @@ class FakeRouter:
         self.wishes.append((wish, done))
         self.patient = patient
 
-    def leave(self, account: str, session: str) -> None:
+    def leave(self, account: str, session: str, done: Done) -> None:
         """See Router."""
         self.left.append(session)
+        done(None)
 
 
 class SessionsTests(SynchronousTestCase):
@@ -129,7 +130,7 @@ class SessionsTests(SynchronousTestCase):
         session, _ = self.enter()
         self.sessions.view_begins(VIEW, [], [])
         gone: Any = session
-        self.sessions.left(gone, self.ann)
+        self.sessions.left(gone, self.ann, lambda: None)
         self.router.left.clear()
         _, done = self.router.wishes.pop()
         done(Login("a-1", RANK, "r:1", (4, 1)))
@@ -152,7 +153,7 @@ class SessionsTests(SynchronousTestCase):
         for name in "r:1", "r:1", "r:7":
             self.sessions.asked_to_end(0, End("a-1", name, "taken over"))
         self.assertEqual(session.byes, ["taken over"])
-        self.assertEqual(self.sent, [(0, Leave("a-1", name)) for name in ("r:1", "r:1", "r:7")])
+        self.assertEqual(self.sent, [(0, Ended("a-1", name)) for name in ("r:1", "r:1", "r:7")])
 
     def test_all_are_told(self) -> None:
         """A new connection to the primary begins with all sessions that are here."""
@@ -165,6 +166,6 @@ class SessionsTests(SynchronousTestCase):
         session, _ = self.enter()
         login = Login("a-1", RANK, "r:1", (3, 1))
         gone: Any = session
-        self.sessions.left(gone, self.ann)
+        self.sessions.left(gone, self.ann, lambda: None)
         self.sessions.view_begins(VIEW, [login, Login("a-2", 0, "s9", (3, 2))], [])
         self.assertEqual(self.sessions.ended(), [login])

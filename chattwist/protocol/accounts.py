@@ -88,8 +88,7 @@ def _login(call: "Call", takeover: bool) -> None:
 
 def logout(call: "Call") -> None:
     """LOGOUT."""
-    call.session.end()
-    call.reply(250, "logged out; LOGIN or QUIT")
+    call.session.end(lambda: call.reply(250, "logged out; LOGIN or QUIT"))
 
 
 def passwd(call: "Call") -> None:

@@ -93,8 +93,8 @@ class Backend(Protocol):
     def unregister(self, account: Account, address: str, password: str, key: str, done: Done) -> None:
         """Delete the account; ``done(Committed | ChatError)``."""
 
-    def logout(self, session: "Session", account: Account) -> None:
-        """The session's login is over, or its connection is."""
+    def logout(self, session: "Session", account: Account, done: Callable[[], None]) -> None:
+        """The session's login is over, or its connection is; ``done()`` once WHO shows it nowhere."""
 
     def online(self, after: str, limit: int) -> tuple[Sequence[Account], bool]:
         """At most ``limit`` accounts logged in on any replica, by name, behind the name ``after``; whether there are more."""

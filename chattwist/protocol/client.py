@@ -165,7 +165,7 @@ class Client(Protocol):
         waiting = self._reader.waiting and not self._may_take()
         if self._input_ended:
             if not self._reader.waiting and self._session.idle:
-                self.close()
+                self._session.end(self.close)
         elif waiting != self._paused:
             self._paused = waiting
             if self._paused:

@@ -77,4 +77,4 @@ def noop(call: "Call") -> None:
 def quit_(call: "Call") -> None:
     """QUIT."""
     call.session.leave()
-    call.reply(221, "goodbye")
+    call.session.end(lambda: call.reply(221, "goodbye"))

@@ -4,6 +4,7 @@ A command that has to wait for the disk or for a hash keeps the next one waiting
 commits. Each command is a Call, answered once, or with the SENDs around it a Run; answers leave in the order of the commands.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from chattwist import errors, model
@@ -178,15 +179,14 @@ class Session:
         call.guard(self._give_password, call, then, content)
 
     def _give_password(self, call: Call, then: Then, content: bytes) -> None:
-        COMMANDS[call.command.verb].check_login(self.account is not None)
+        verb = call.command.verb
+        COMMANDS[verb].check_login(self.account is not None)
         if not content:
-            raise errors.WrongArguments(f"{call.command.verb} cancelled: no password given; nothing was done")
+            raise errors.WrongArguments(f"{verb} cancelled: no password given; nothing was done")
         try:
             password = content.decode("utf-8")
         except UnicodeDecodeError:
-            raise errors.WrongArguments(
-                f"a password is UTF-8; {call.command.verb} cancelled, nothing was done"
-            ) from None
+            raise errors.WrongArguments(f"a password is UTF-8; {verb} cancelled, nothing was done") from None
         then(call, password)
 
     # -- answers out
@@ -321,12 +321,11 @@ class Session:
         """The session is logged in now."""
         self.account = account
 
-    def end(self) -> None:
-        """The login is over; the connection stays."""
+    def end(self, done: Callable[[], None] = lambda: None) -> None:
+        """The login is over, if there is one; the connection stays. ``done()`` once all replicas know it."""
         account = self.account
         self._forget()
-        if account is not None:
-            self.backend.logout(self, account)
+        done() if account is None else self.backend.logout(self, account, done)
 
     def bye(self, text: str) -> None:
         """Somebody else ended this login."""

@@ -53,7 +53,6 @@ class Entry:
                     own.log.loose,
                     own.state.view,
                     own.current,
-                    True,
                     self.logins(),
                     self._heard(),
                     own.state.damaged,

@@ -98,7 +98,6 @@ class Promise(Message, frozen=True, tag="promise"):
     loose: dict[str, list[int]]
     view: View | None
     current: bool
-    fit: bool
     logins: list[Login]
     heard: list[Login] = []
     damaged: bool = False
@@ -232,10 +231,19 @@ class Entered(Message, frozen=True, tag="entered"):
 
 
 class Leave(Message, frozen=True, tag="leave"):
-    """A session is over: it logged out, or its connection ended."""
+    """A session at replica ``rank`` is over: it logged out, or its connection ended; ``epoch`` as in Forward."""
 
+    number: int
+    epoch: Epoch
+    rank: int
     account: str
     session: str
+
+
+class Left(Message, frozen=True, tag="left"):
+    """All members of the view know that the session is over."""
+
+    number: int
 
 
 class End(Message, frozen=True, tag="end"):
@@ -244,6 +252,13 @@ class End(Message, frozen=True, tag="end"):
     account: str
     session: str
     text: str
+
+
+class Ended(Message, frozen=True, tag="ended"):
+    """The session that was to end is over, or was so before."""
+
+    account: str
+    session: str
 
 
 class Again(Message, frozen=True, tag="again"):
@@ -274,7 +289,7 @@ class Bundle(Message, frozen=True, tag="bundle"):
 
 AnyMessage: TypeAlias = (
     Bundle | Heartbeat | Prepare | Promise | Refusal | Pull | Pulled | Fill | Install | Installed | Serving | Append | Ack | Unfit
-    | TakeOver | Forward | Result | Failure | Enter | Entered | Leave | End | Again | Here | Logins
+    | TakeOver | Forward | Result | Failure | Enter | Entered | Leave | Left | End | Ended | Again | Here | Logins
 )  # fmt: skip
 
 _encoder = msgspec.json.Encoder()
