@@ -10,14 +10,15 @@ from twisted.internet.interfaces import IReactorCore
 
 from chattwist import preflight
 from chattwist.cluster import Address, Cluster, is_local
-from chattwist.daemon import Daemon, stop_on_signal
+from chattwist.daemon import Daemon, allow_descriptors, stop_on_signal
 from chattwist.errors import StartError
-from chattwist.options import ClusterOptions, name_files
+from chattwist.options import DEFAULT_PID_FILE, ClusterOptions, name_files
 from chattwist.supervisor import Supervisor
 
 NAME = "chatcluster"
 FILES = "cluster"  # behind "twistd-" in the names of its pid file and log: no replica's are called so
 PID_FILE = f"twistd-{FILES}.pid"
+DESCRIPTORS = 256  # without which Twisted starts no process
 
 
 class Options(ClusterOptions):
@@ -32,11 +33,12 @@ class Options(ClusterOptions):
         super().postOptions()
         self.addresses = local_replicas(self.cluster)
         for address in self.addresses:
-            preflight.check_free(address.host, address.port)
-            preflight.check_free(address.host, address.channel)
-            preflight.check_directory(self.directory_of(address.port))
+            preflight.check_replica(self.cluster, address, self.data)
+        if (files := allow_descriptors(DESCRIPTORS)) < DESCRIPTORS:
+            raise StartError(f"ulimit -n is {files}: make it {DESCRIPTORS} or more")
         if self.parent is not None:
-            check_alone(os.path.abspath(PID_FILE))
+            if self.parent["pidfile"] == DEFAULT_PID_FILE:
+                check_alone(os.path.abspath(PID_FILE))
             name_files(self.parent, FILES)
 
     def arguments(self, address: Address) -> list[str]:

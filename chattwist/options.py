@@ -10,6 +10,8 @@ from chattwist import preflight
 from chattwist.cluster import DEFAULT, Cluster, load
 from chattwist.errors import StartError
 
+DEFAULT_PID_FILE = "twistd.pid"  # twistd's own
+
 
 class ClusterOptions(usage.Options):
     """Options of a ``twistd`` command; whatever is wrong with them is one line and exit status 1.
@@ -59,7 +61,7 @@ class ClusterOptions(usage.Options):
 
 def name_files(twistd: usage.Options, name: str) -> None:
     """Call the pid file and the log twistd-NAME, where no names were asked for: processes may share a directory."""
-    if twistd["pidfile"] == "twistd.pid":
+    if twistd["pidfile"] == DEFAULT_PID_FILE:
         twistd["pidfile"] = f"twistd-{name}.pid"
         preflight.remove_stale_pid_file(os.path.abspath(twistd["pidfile"]))
     if twistd["logfile"] is None and not (twistd["nodaemon"] or twistd["debug"] or twistd["syslog"]):

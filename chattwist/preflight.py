@@ -7,10 +7,40 @@ import errno
 import fcntl
 import os
 import socket
+from ipaddress import ip_address
 
+from chattwist import remembered
+from chattwist.cluster import Address, Cluster, is_local
 from chattwist.errors import StartError
+from chattwist.replication import keys
+from chattwist.store import state
+from chattwist.store.disk import Disk
 
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+def check_replica(cluster: Cluster, address: Address, data: str) -> None:
+    """Check what can be checked of the replica at ``address`` with its directory in ``data``; StartError."""
+    check_free(address.host, address.port)
+    if len(cluster.replicas) > 1:
+        check_free(address.host, address.channel)
+        keys.check(os.path.join(data, "keys"), cluster, address)
+    if not all(is_local(replica.host) for replica in cluster.replicas):
+        check_reachable(address.host)
+    directory = os.path.join(data, str(address.port))
+    check_directory(directory)
+    if os.path.exists(directory):
+        remembered.decode(state.load(Disk(directory, make=False)), cluster.names)
+
+
+def check_reachable(host: str) -> None:
+    """Check that other machines can come to ``host``, which is this one; StartError where it is a name for the loopback only."""
+    found = {str(address[0]) for *_, address in socket.getaddrinfo(host, 0)}
+    if host not in found and all(ip_address(one.partition("%")[0]).is_loopback for one in found):
+        raise StartError(
+            f"{host} is {' and '.join(sorted(found))} on this machine, where no other machine can come:"
+            " write its address into the cluster file, on all machines, or correct /etc/hosts"
+        )
 
 
 def check_free(host: str, port: int) -> None:

@@ -41,10 +41,7 @@ class Options(ClusterOptions):
         super().postOptions()
         self.address = self.cluster.replica(self["port"])
         self.directory = self.directory_of(self.address.port)
-        preflight.check_free(self.address.host, self.address.port)
-        if len(self.cluster.replicas) > 1:
-            preflight.check_free(self.address.host, self.address.channel)
-        preflight.check_directory(self.directory)
+        preflight.check_replica(self.cluster, self.address, self.data)
         if self.parent is not None:
             name_files(self.parent, str(self.address.port))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import sys
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import bundle, clustertap
+from chattwist.cluster import Address, load
 from chattwist.clustertap import NAME, Options
 from tests.endtoend.harness import free_port
 
@@ -26,11 +29,24 @@ class OptionsTests(SynchronousTestCase):
             here.add(free_port())
         self.low, self.high = sorted(here)
         self.write((ELSEWHERE, 5001), ("127.0.0.1", self.high), ("127.0.0.1", self.low))
+        self.make_keys()
 
     def write(self, *replicas: tuple[str, int]) -> None:
         """Write the cluster file."""
         with open(os.path.join(self.folder, "cluster.json"), "w") as file:
             json.dump({"replicas": [{"host": host, "port": port} for host, port in replicas]}, file)
+
+    def make_keys(self) -> None:
+        """Bring the keys of the replicas here."""
+        out = os.path.join(self.folder, "out")
+        bundle.make(load(os.path.join(self.folder, "cluster.json")), out, False)
+        for port in self.low, self.high:
+            shutil.copytree(
+                bundle.bundle(out, Address("127.0.0.1", port)),
+                os.path.join(self.folder, "chat-data", "keys"),
+                dirs_exist_ok=True,
+            )
+        shutil.rmtree(out)
 
     def parse(self, *twistd: str) -> tuple[ServerOptions, Options]:
         """The options of twistd and of chatcluster, of ``twistd chatcluster --cluster cluster.json``."""
@@ -74,14 +90,34 @@ class OptionsTests(SynchronousTestCase):
         for port in self.low, self.high, self.high + 10000:
             with socket.create_server(("127.0.0.1", port)):
                 self.assertIn(f"cannot listen on port {port} of 127.0.0.1: it is in use", self.refusal())
-        self.assertEqual(os.listdir(self.folder), ["cluster.json"])
+        self.assertEqual(os.listdir(os.path.join(self.folder, "chat-data")), ["keys"])
 
     def test_data(self) -> None:
         """So is a place where a replica cannot keep its data."""
-        os.mkdir(os.path.join(self.folder, "chat-data"))
         with open(os.path.join(self.folder, "chat-data", str(self.high)), "w"):
             pass
         self.assertIn(f"chat-data/{self.high} is not a directory", self.refusal())
+
+    def test_keys(self) -> None:
+        """So are keys that are missing, where they are to come from another machine."""
+        shutil.rmtree(os.path.join(self.folder, "chat-data", "keys"))
+        said = self.refusal()
+        self.assertIn(f"no keys for 127.0.0.1:{self.low}", said)
+        self.assertIn("python -m chattwist.bundle", said)
+        self.assertEqual(os.listdir(os.path.join(self.folder, "chat-data")), [])
+
+    def test_damaged_state(self) -> None:
+        """So is a state.json that no start can do with."""
+        os.mkdir(os.path.join(self.folder, "chat-data", str(self.high)))
+        path = os.path.join(self.folder, "chat-data", str(self.high), "state.json")
+        with open(path, "w") as file:
+            file.write("{}\n")
+        self.assertIn(f"{path} is damaged", self.refusal())
+
+    def test_too_few_files(self) -> None:
+        """A process that may hardly open files cannot start others: it says which limit that is."""
+        self.patch(clustertap, "allow_descriptors", lambda wanted: 200)
+        self.assertIn("ulimit -n is 200: make it 256 or more", self.refusal())
 
     def test_files(self) -> None:
         """Pid file and log are called after the cluster: they are not those of a replica in the same directory."""
@@ -106,6 +142,12 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn(f"twistd-cluster.pid: process {other.pid} is another chatcluster", self.refusal())
             other.communicate(b"\n")
         self.parse()
+
+    def test_another_name(self) -> None:
+        """Who names the pid file otherwise may start another one in the same directory."""
+        self.left_by(1)
+        self.patch(clustertap, "check_alone", self.fail)
+        self.parse("--pidfile", "other.pid")
 
     def test_stale_pid_file(self) -> None:
         """What a chatcluster left that was killed keeps none from starting, whoever has its number now."""

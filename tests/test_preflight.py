@@ -6,7 +6,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.errors import StartError
-from chattwist.preflight import check_free
+from chattwist.preflight import check_free, check_reachable
 
 HERE, NOT_HERE = "127.0.0.1", "192.0.2.1"  # the second is an address for examples, which no machine has
 
@@ -23,6 +23,18 @@ class PortTests(SynchronousTestCase):
         self.check(NOT_HERE, HERE)
         error = self.assertRaises(StartError, self.check, NOT_HERE, NOT_HERE)
         self.assertIn("this machine does not have that address", str(error))
+
+    def test_a_name_for_the_loopback_only(self) -> None:
+        """What /etc/hosts may say of a machine's own name: the replica would listen where no other machine can come."""
+        for addresses, good in ((["127.0.1.1", HERE], False), (["127.0.1.1", NOT_HERE], True)):
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 0)) for address in addresses]
+            with patch("socket.getaddrinfo", return_value=found):
+                if good:
+                    check_reachable("db1")
+                else:
+                    error = self.assertRaises(StartError, check_reachable, "db1")
+                    self.assertIn("db1 is 127.0.0.1 and 127.0.1.1 on this machine", str(error))
+        check_reachable(HERE)  # an address says what it is
 
     def test_in_use(self) -> None:
         """A port that is in use at one of the addresses is not free."""

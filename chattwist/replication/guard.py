@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chattwist.errors import ChattwistError
-from chattwist.replication.tls import explain, proven_name
+from chattwist.replication.tls import explain, hung_up, proven_name
 
 PATIENCE = 5.0  # seconds until the peer is proven and has said hello
 UNPROVEN = 32  # connections
@@ -86,6 +86,7 @@ class Guard(Protocol):
     """One connection, over TLS. ``admit`` takes this and the proven name, and gives what speaks then; or it raises Refused.
 
     Whoever was admitted calls ``greeted()`` once the peer has said hello. ``lost`` is called when the connection is gone.
+    A ``forgiving`` one does not complain of a peer that just hangs up, as one does that is about to stop.
     """
 
     transport: TLSMemoryBIOProtocol
@@ -98,8 +99,10 @@ class Guard(Protocol):
         address: str,
         admit: "Callable[[Guard, str | None], IProtocol]",
         lost: "Callable[[Guard], None]",
+        forgiving: bool = False,
     ) -> None:
         self.address = address
+        self._forgiving = forgiving
         self.ended = False
         self._clock = clock
         self._complaints = complaints
@@ -169,7 +172,7 @@ class Guard(Protocol):
         self.greeted()
         if self._inner is not None:
             self._inner.connectionLost(reason)
-        if unproven:
+        if unproven and not (self._forgiving and hung_up(reason)):
             self.complain(explain(reason) if self._inner is None else _TURNED_AWAY)
         self._lost(self)
 

@@ -84,6 +84,17 @@ def make_or_load(directory: str, cluster: Cluster, address: Address) -> Keys:
         raise StartError(f"keys: {error.filename or directory}: {error.strerror}") from None
 
 
+def check(directory: str, cluster: Cluster, address: Address) -> None:
+    """Check that ``make_or_load`` will find good keys there or can make them, and change nothing; StartError."""
+    try:
+        if not _missing(directory, [address]):
+            load(directory, address)
+        elif not _may_make(cluster):
+            raise _not_made(directory, address)
+    except OSError as error:
+        raise StartError(f"keys: {error.filename or directory}: {error.strerror}") from None
+
+
 def load(directory: str, address: Address) -> Keys:
     """Read the keys of the replica at ``address``; StartError if they are no good, OSError if they cannot be read."""
     with _explained(directory):
@@ -175,13 +186,21 @@ def _missing(directory: str, replicas: Iterable[Address]) -> list[Address]:
     return [address for address in replicas if not os.path.exists(os.path.join(directory, file_name(address)))]
 
 
+def _may_make(cluster: Cluster) -> bool:
+    return all(is_local(replica.host) for replica in cluster.replicas)
+
+
+def _not_made(directory: str, address: Address) -> StartError:
+    return StartError(
+        f"no keys for {address} in {directory}: the replicas are on several machines, so copy there what {BUNDLE!r} made for"
+        " this one; if that is lost, stop all replicas before it makes new keys, for all of them"
+    )
+
+
 def _make_missing(directory: str, cluster: Cluster, address: Address) -> None:
     """Make what is missing, for all replicas at once; those that start at this moment wait, and find it."""
-    if not all(is_local(replica.host) for replica in cluster.replicas):
-        raise StartError(
-            f"no keys for {address} in {directory}: the replicas are on several machines, so make keys for all of them"
-            f" with {BUNDLE!r} and copy each one's there"
-        )
+    if not _may_make(cluster):
+        raise _not_made(directory, address)
     make_directory(directory)
     with _locked(directory):
         authority = _authority(directory)

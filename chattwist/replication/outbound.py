@@ -71,6 +71,7 @@ class Outbound:
         self._delay = RETRY
         self._trouble: type[BaseException] | None = None  # that was told of, since the connection was up
         self._refused_since: float | None = None
+        self._hung_up = False  # it ended the last connection before it had said hello
         self._stopped: Deferred[None] | None = None
 
     def start(self) -> None:
@@ -115,13 +116,21 @@ class Outbound:
         self._stopped.addBoth(lambda _: late.cancel() if late.active() else None)
 
     def _guard(self, host: str) -> Guard:
+        side = self._side
         self._open = Guard(
-            self._side.reactor, self._side.complaints, self._waiting, self._name, self._admit, self._gone
+            side.reactor,
+            side.complaints,
+            self._waiting,
+            self._name,
+            self._admit,
+            self._gone,
+            forgiving=not self._hung_up,
         )
         return self._open
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(ConnectionRefusedError):
+            self._hung_up = False
             self._side.heard.refused(self._rank)
             self._tell_of_refusals(self._side.reactor.seconds())
         elif self._stopped is None and self._trouble != failure.type:
@@ -173,6 +182,7 @@ class Outbound:
         self._send_no_more()
         self._open = None
         since, self._up_since = self._up_since, None
+        self._hung_up = since is None
         if since is not None:
             self._side.heard.lost(self._rank)
         if since is not None and self._side.reactor.seconds() - since >= RETRY:

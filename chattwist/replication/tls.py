@@ -49,10 +49,16 @@ def proven_name(transport: TLSMemoryBIOProtocol) -> str | None:
     return None if certificate is None else named(certificate.to_cryptography())
 
 
+def hung_up(reason: Failure) -> bool:
+    """Whether a peer ended the connection without saying why."""
+    error = reason.value
+    return not isinstance(error, SSL.Error) or not error.args or not error.args[0]
+
+
 def explain(reason: Failure) -> str:
     """Say in a few words why a connection ended before its peer was proven."""
     error = reason.value
-    if isinstance(error, SSL.Error) and error.args and error.args[0]:
+    if isinstance(error, SSL.Error) and not hung_up(reason):
         why = str(error.args[0][-1][-1])
         return f"no proof of who it is: {why}{_HINT if 'verify failed' in why or 'unknown ca' in why else ''}"
     return "it hung up before it had proved who it is"

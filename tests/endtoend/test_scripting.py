@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -80,11 +81,31 @@ class ScriptingTests(SynchronousTestCase):
     def test_sent_once_ends_when_it_is_refused(self) -> None:
         """The loop with a retry key does not go on where the server will not change its mind."""
         process = self.begin(snippet("send_once()").replace(" ann ", " nobody "))
-        self.assertIn("530", process.communicate(timeout=PATIENCE)[1])  # there is no robot
+        self.assertIn("535", process.communicate(timeout=PATIENCE)[1])  # there is no robot
         self.robot()
         process = self.begin(snippet("send_once()").replace(" ann ", " nobody "))
         self.assertIn("550", process.communicate(timeout=PATIENCE)[1])
         self.assertEqual(process.returncode, 1)
+
+    def test_sent_once_goes_on_while_logins_are_refused(self) -> None:
+        """Where the server does not let anybody in now, or not even answers, the loop tries again later."""
+        sends = [
+            "",
+            "421 stopping\n",
+            "220 ready\n451 no primary\n@!k 530 log in first\n",
+            "220\n230 robot\n@!k 250 1-1 sent\n",
+        ]
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            script = snippet("send_once()").replace("backup-$(date +%F)", "k").replace("sleep 2", "sleep 0.1")
+            process = self.begin(script.replace("127.0.0.1 5001", f"127.0.0.1 {server.getsockname()[1]}"))
+            for text in sends:
+                client, _ = server.accept()
+                with client, client.makefile("rwb") as lines:
+                    lines.write(text.encode())
+                    lines.flush()
+                    client.shutdown(socket.SHUT_WR)
+                    lines.read()
+        self.assertEqual(self.end(process), "")
 
     def test_waiting_for_a_message(self) -> None:
         """The bot shows what it gets, answers it, and ends when it is told to."""

@@ -3,13 +3,15 @@
 import os
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
 from chattwist.errors import StartError
 from chattwist.replication import outbound, sending, wire
 from chattwist.replication.sending import Sending
-from tests.replication.network import NetworkTestCase, cluster_of
+from tests.replication.network import REACTOR, NetworkTestCase, cluster_of
 
 
 class MessageTests(NetworkTestCase):
@@ -77,6 +79,24 @@ class ConnectionTests(NetworkTestCase):
         told = len(heard.events)
         await heard.saw("refused", 1, times=told + 3)
         self.assertEqual(len(self.log.lines), 1)
+
+    async def test_one_that_hangs_up(self) -> None:
+        """A peer that only hangs up may be about to stop: the log is silent the first time, and tells of it the second."""
+        met: list[Protocol] = []
+
+        class HangsUp(Protocol):
+            def connectionMade(self) -> None:
+                assert isinstance(self.transport, Server)
+                met.append(self)
+                self.transport.abortConnection()
+
+        factory = Factory.forProtocol(HangsUp)
+        factory.noisy = False
+        port = REACTOR.listenTCP(self.cluster.replicas[1].channel, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.start(0)
+        await self.log.said("it hung up before it had proved who it is")
+        self.assertGreater(len(met), 1)
 
     async def test_later_there(self) -> None:
         """A replica that starts later is connected to without being asked for."""
