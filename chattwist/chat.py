@@ -2,13 +2,12 @@
 
 ``Chat.apply`` merges one operation, and its result depends on the set of operations only: any order, any repetition, and an
 operation that comes before what it speaks of, give the same chat (tests/test_chat.py). So two replicas that each went on
-alone can be put together without losing anything (rule R2). One exception: two messages under one retry key are known for
-copies of each other only while the key is remembered, a day.
+alone can be put together without losing anything (rule R2).
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import islice, pairwise, takewhile
+from itertools import pairwise
 from operator import attrgetter
 
 from msgspec.structs import force_setattr
@@ -18,9 +17,9 @@ from chattwist.accounts import Account, Accounts
 from chattwist.byid import ById
 from chattwist.model import Place, place, rank
 from chattwist.names import fold
+from chattwist.retrykeys import RetryKeys
 
-KEY_LIFETIME = 24 * 3600 * 1_000_000  # how long a retry key is remembered, microseconds
-FORGOTTEN_AT_ONCE = 5000  # retry keys, or messages
+FORGOTTEN_AT_ONCE = 5000  # messages
 
 _at = attrgetter("at")
 
@@ -46,7 +45,7 @@ class Chat:
         self._left: list[list[model.Sent]] = []  # by deleted accounts; some of them are nobody's any more
         self._read: set[str] = set()  # marks of messages that are not known yet (R8)
         self._pairs: dict[tuple[str, str], list[model.Sent]] = {}
-        self._keys: dict[tuple[str, str], tuple[model.Keyed, ...]] = {}  # (owner, key) → what it was used for
+        self.keys = RetryKeys()
         self._merges = {
             model.Sent: self._sent,
             model.Read: self._marked_read,
@@ -67,12 +66,12 @@ class Chat:
             self.latest = operation.at
 
     def _password_changed(self, operation: model.PasswordChanged) -> None:
-        self._remember(operation, operation.account)
+        self.keys.remember(operation, operation.account)
         self.accounts.set_password(self.accounts.known(operation.account), operation.password, rank(operation))
 
     def _unregistered(self, operation: model.Unregistered) -> None:
         account = self.accounts.known(operation.account)
-        self._remember(operation, operation.account)
+        self.keys.remember(operation, operation.account)
         if account.deleted:
             return
         self.accounts.delete(account)
@@ -119,22 +118,15 @@ class Chat:
         The one of the last view stays: its sender repeated the others because they were not answered. If one is
         deleted, all are.
         """
-        copies = self._copies_of(operation)
-        self._remember(operation, operation.sender)
-        deleted = operation.id in self.gone
+        copies = self.keys.copies_of(operation)
+        self.keys.remember(operation, operation.sender)
+        if deleted := operation.id in self.gone:
+            self.keys.forget_text(operation)
         self._drop_copies([copy for copy in copies if deleted or rank(copy) < rank(operation)])
         counts = all(rank(copy) < rank(operation) and copy.id not in self.gone for copy in copies)
         if not counts and not deleted:
             self._copies[operation.id] = operation
         return counts
-
-    def _copies_of(self, message: model.Sent) -> list[model.Sent]:
-        known = self._keys.get((message.sender, message.key), ()) if message.key else ()
-        return [
-            other
-            for other in known
-            if isinstance(other, model.Sent) and other.id != message.id and abs(other.at - message.at) <= KEY_LIFETIME
-        ]
 
     def _drop_copies(self, copies: list[model.Sent]) -> None:
         for copy in copies:
@@ -169,7 +161,7 @@ class Chat:
             recipient.unread_in_order = False
 
     def _marked_read(self, operation: model.Read) -> None:
-        self._remember(operation, operation.account)
+        self.keys.remember(operation, operation.account)
         ids = []
         messages = self.messages.known
         for message_id in operation.messages:
@@ -195,14 +187,17 @@ class Chat:
             del unread_from[sender]
 
     def _deleted(self, operation: model.Deleted) -> None:
-        self._remember(operation, operation.account)
+        self.keys.remember(operation, operation.account)
         over = list(operation.messages)
         for message_id in operation.messages:
             message = self.messages.get(message_id) or self._copies.get(message_id)
             self.gone.add(message_id)
-            for copy in () if message is None else self._copies_of(message):
+            if message is None:
+                continue
+            for copy in self.keys.copies_of(message):
                 self._copies[copy.id] = copy
                 over.append(copy.id)
+            self.keys.forget_text(message)
         self._take_away(over)
 
     def _take_away(self, message_ids: list[str]) -> None:
@@ -228,26 +223,6 @@ class Chat:
         _take_out(left, taken)
         if not left:
             self._pairs.pop(pair, None)
-
-    # -- retry keys
-
-    def _remember(self, operation: model.Keyed, owner: str) -> None:
-        if operation.key:
-            known = self._keys.pop((owner, operation.key), ())  # put back at the end: the newest keys stand last
-            self._keys[owner, operation.key] = tuple(sorted({*known, operation}, key=rank))
-
-    def done_before(self, owner: str, key: str, now: int) -> model.Keyed | None:
-        """What was recorded under a retry key within a day before ``now``; ``owner`` is an account's id."""
-        return next((known for known in reversed(self._keys.get((owner, key), ())) if is_remembered(known, now)), None)
-
-    def forget_keys(self, now: int) -> None:
-        """Drop retry keys older than a day, a few thousand at most; ``now`` in microseconds since 1970.
-
-        In one pass: to find the first that is left in a dict, all that were taken out before it are passed over.
-        """
-        oldest = islice(self._keys, FORGOTTEN_AT_ONCE)
-        for one in list(takewhile(lambda one: not any(is_remembered(known, now) for known in self._keys[one]), oldest)):
-            del self._keys[one]
 
     # -- asking
 
@@ -286,11 +261,6 @@ class Chat:
         if message is None or account_id not in (message.sender, message.recipient):
             return None
         return message
-
-
-def is_remembered(operation: model.Operation, now: int) -> bool:
-    """Whether the operation's retry key still counts."""
-    return operation.at >= now - KEY_LIFETIME
 
 
 def newest(lists: list[list[model.Sent]], count: int, before: Place | None) -> tuple[list[model.Sent], bool]:

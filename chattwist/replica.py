@@ -121,7 +121,7 @@ class Replica:
 
     def done_before(self, owner: str, key: str) -> Committed | None:
         """See Backend."""
-        operation = self.chat.done_before(owner, key, self._now())
+        operation = self.chat.keys.done_before(owner, key, self._now())
         return None if operation is None else self.result(operation, 0)
 
     def unregister(self, account: Account, address: str, password: str, key: str, done: Done) -> None:
@@ -256,7 +256,7 @@ class Replica:
 
     def _tick(self) -> None:
         self._router.tick()
-        self.chat.forget_keys(self._clock())
+        self.chat.keys.forget(self._clock())
         self.chat.tidy()
         since = self._alone_since
         if since is not None and self._seconds() - since > 2 * self._cluster.timings.silence:

@@ -12,7 +12,7 @@ import msgspec
 
 from chattwist import errors, model
 from chattwist.accounts import Account
-from chattwist.chat import Chat, is_remembered
+from chattwist.chat import Chat
 from chattwist.names import fold, is_name
 
 Stamp: TypeAlias = Callable[[], tuple[str, int]]  # gives the id and the time stamp of the operation that is made
@@ -112,7 +112,7 @@ class OwnAccount(Request, frozen=True):
     account: str
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
-        return chat.done_before(self.account, self.key, now) if self.key else None
+        return chat.keys.done_before(self.account, self.key, now) if self.key else None
 
     def claims(self) -> Collection[Claim]:
         return [("key", self.account, self.key)] if self.key else ()
@@ -284,4 +284,4 @@ def registered_before(chat: Chat, name: str, key: str, now: int) -> model.Regist
     account = chat.account(name)
     if account is None or account.registered is None or not key or account.registered.key != key:
         return None
-    return account.registered if is_remembered(account.registered, now) else None
+    return account.registered if chat.keys.has(account.registered, now) else None

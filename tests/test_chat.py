@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
-from chattwist.chat import FORGOTTEN_AT_ONCE, KEY_LIFETIME, Chat, newest
+from chattwist.chat import FORGOTTEN_AT_ONCE, Chat, newest
 from chattwist.model import place
+from chattwist.retrykeys import LIFETIME
 
 ACCOUNTS = ["a-1", "a-2", "b-1"]
 MESSAGES = [f"m-{n}" for n in range(1, 6)]
@@ -17,7 +18,7 @@ MESSAGES = [f"m-{n}" for n in range(1, 6)]
 
 def operations() -> st.SearchStrategy[model.AnyOperation]:
     """Operations that contradict each other as only two halves of a cut cluster's can: shared names, keys, targets."""
-    at = st.integers(1, 40).map(lambda n: n * KEY_LIFETIME // 10)  # some more than a day apart
+    at = st.integers(1, 40).map(lambda n: n * LIFETIME // 10)  # some more than a day apart
     account = st.sampled_from(ACCOUNTS)
     some = st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3).map(tuple)
     key = st.sampled_from(["", "k1", "k2"])
@@ -73,7 +74,8 @@ def seen(chat: Chat) -> object:
         for name in ("bob", "bob~2", "~bob", "eve", "~eve")
         if account.registered and not account.deleted
     }
-    keys = {(a, k): chat.done_before(a, k, 0) for a in ACCOUNTS for k in ("k1", "k2")}
+    used = {(a, k): chat.keys.done_before(a, k, 0) for a in ACCOUNTS for k in ("k1", "k2")}
+    keys = {one: done and done.id for one, done in used.items()}  # of a deleted message the text is gone
     former = {pair: sorted(found) for pair, found in pairs.items()}
     return accounts, former, chat.names.page("", "", 9), chat.messages, keys, chat.latest
 
@@ -225,28 +227,6 @@ class ChatTests(SynchronousTestCase):
             pages, before = page + pages, place(page[0])
         self.assertEqual(pages, sent)
 
-    def test_a_retry_key_is_remembered_for_a_day(self) -> None:
-        """A retry key is known for 24 hours and then forgotten, so that keys do not fill the memory."""
-        chat = two_accounts()
-        message = model.Sent("m-1", 1000, "a-1", "b-1", "hi", "key")
-        chat.apply(message)
-        chat.forget_keys(1000 + KEY_LIFETIME)
-        self.assertIs(chat.done_before("a-1", "key", 1000 + KEY_LIFETIME), message)
-        self.assertIsNone(chat.done_before("a-1", "key", 1001 + KEY_LIFETIME))
-        chat.forget_keys(1001 + KEY_LIFETIME)
-        self.assertEqual(chat._keys, {})
-
-    def test_many_keys_are_forgotten(self) -> None:
-        """Some at a time, so that a replica that was away for long is not busy with that when it has to lead."""
-        chat = two_accounts()
-        for n in range(2 * FORGOTTEN_AT_ONCE + 9):
-            chat.apply(model.Sent(f"m-{n}", 1000 + n, "a-1", "b-1", "hi", f"key{n}"))
-        left = []
-        for _ in range(3):
-            chat.forget_keys(1_000_000 + KEY_LIFETIME)
-            left.append(len(chat._keys))
-        self.assertEqual(left, [FORGOTTEN_AT_ONCE + 9, 9, 0])
-
     def test_the_last_view_counts(self) -> None:
         """Of two messages under one key, and of two passwords, the one of the later view stays, whatever the clocks say.
 
@@ -265,17 +245,40 @@ class ChatTests(SynchronousTestCase):
             for operation in order:
                 chat.apply(operation)
             self.assertEqual(list(chat.messages), ["n-1"])
-            self.assertIs(chat.done_before("a-1", "key", 9000), went_on[0])
+            self.assertIs(chat.keys.done_before("a-1", "key", 9000), went_on[0])
             self.assertEqual(chat.accounts["a-1"].password, "told")
+
+    def test_a_copy_that_comes_late(self) -> None:
+        """A message that was stored twice under its key, by a replica that was away for days, is one everywhere (R2, R6)."""
+        late = [
+            model.Sent("m-1", 1000, "a-1", "b-1", "one", "k1", 1),
+            model.Sent("m-2", 1001, "a-1", "b-1", "two", "k2", 1),
+        ]
+        ours: list[model.AnyOperation] = [
+            model.Sent("n-1", 2000, "a-1", "b-1", "one", "k1", 2),
+            model.Sent("n-2", 2001, "a-1", "b-1", "two", "k2", 2),
+            model.Deleted("n-3", 2002, "a-1", ("n-2",)),
+        ]
+        stayed, restarted = two_accounts(), two_accounts()
+        for operation in ours:
+            stayed.apply(operation)
+        for minute in range(3 * 24 * 60):
+            stayed.keys.forget(3000 + minute * 60_000_000)
+        for operation in late:
+            stayed.apply(operation)
+        for operation in [*ours, *late]:
+            restarted.apply(operation)
+        self.assertEqual([*stayed.messages], ["n-1"])
+        self.assertEqual([*restarted.messages], ["n-1"])
 
     def test_a_retry_key_used_again_after_a_day(self) -> None:
         """It names another message then, also for a replica that loads both; within the day the last one counts."""
-        day = KEY_LIFETIME
+        day = LIFETIME
         chat = two_accounts()
         for n, at in ((1, 10), (2, 20 + day), (3, 30 + day)):
             chat.apply(model.Sent(f"m-{n}", at, "a-1", "b-1", "hi", "key"))
         self.assertEqual(list(chat.messages), ["m-1", "m-3"])
-        last = chat.done_before("a-1", "key", 40 + day)
+        last = chat.keys.done_before("a-1", "key", 40 + day)
         self.assertEqual(last and last.id, "m-3")
-        chat.forget_keys(40 + day)
-        self.assertEqual(chat.done_before("a-1", "key", 40 + day), last)
+        chat.keys.forget(40 + day)
+        self.assertEqual(chat.keys.done_before("a-1", "key", 40 + day), last)

@@ -39,7 +39,16 @@ SHELL = {  # the modules that may import Twisted; all others are pure
     "chattwist.store.store",
     "chattwist.store.writer",
 }
-CORE = ["errors", "model", "names", "accounts", "byid", "chat", "requests"]  # each may import those before it
+CORE = [
+    "errors",
+    "model",
+    "names",
+    "accounts",
+    "byid",
+    "retrykeys",
+    "chat",
+    "requests",
+]  # each may import those before it
 PARTS = {"protocol", "replication", "store"}
 TOP = {"replica", "tap", "clustertap", "options", "supervised", "supervisor", "daemon"}
 

@@ -17,8 +17,8 @@ import attrs
 import msgspec
 
 from chattwist import model
-from chattwist.chat import KEY_LIFETIME
 from chattwist.errors import ChattwistError
+from chattwist.retrykeys import LIFETIME
 from chattwist.store import codec
 from chattwist.store.disk import Disk, IDisk
 from chattwist.store.files import NewFile, new_file, snapshot_name
@@ -84,7 +84,7 @@ def compact(disk: IDisk, upto: int, now: int) -> None:
 
 def write(file: NewFile, upto: int, now: int, history: Callable[[], Operations]) -> None:
     """Write a whole snapshot of what ``history()`` gives, which is read twice."""
-    obsolete = Obsolete(now - KEY_LIFETIME)
+    obsolete = Obsolete(now - LIFETIME)
     for operations in history().batches():
         for operation in operations:
             obsolete.note(operation)

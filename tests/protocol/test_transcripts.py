@@ -521,6 +521,7 @@ class RetryKeyTests(SynchronousTestCase):
         ann = world.connections["ann"]
         for second, text in ((0, b"one"), (25 * 3600, b"two")):
             world.clock.advance(second)
+            world.pass_time(400)  # until the keys have followed a clock that leapt
             ann.send(b"@!k SEND ann " + text + b"\n")
         world.restart("0rigin01")
         again = world.connect("ann")

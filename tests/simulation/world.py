@@ -35,6 +35,9 @@ MOST_CHANGES = 2  # changes of view, by those who had to wait for longer
 MOST_UNREST = 20  # changes of view that are begun, whatever befalls, within
 UNREST = 2.0  # seconds
 QUIET = 2.5  # seconds in which nothing may change any more
+DAYS = 0.25  # of the runs in which a day passes before all are healed
+DAY = 25 * 3600.0  # seconds
+CALM = 1.5  # seconds before it
 TOGETHER = 5 * TIMINGS.silence  # how long two that reach each other may both lead
 LOOK = 0.25  # seconds from one look at all replicas to the next
 LONG = 0.12  # of all runs: as if the history were long
@@ -122,15 +125,24 @@ class World:
         self.timeline.after(LOOK, self._look)
         with instant_passwords(), small_batches(self.seed), told_of_bugs(self.truth):
             self.timeline.run(BUSY)
-            self.disturbed("healed")
-            faults.heal()
             for user in self.users:
                 user.finish()
+            if Random(f"{self.seed}-day").random() < DAYS:
+                self._pass_a_day()
+            self.disturbed("healed")
+            faults.heal()
             if self._settle():
                 self._stay_quiet()
                 self._come_to_rest()
                 check_all(self)
         return self.truth.violations
+
+    def _pass_a_day(self) -> None:
+        """Who is away comes back with what is older than a retry key, if nobody waits to use one again."""
+        self.timeline.run(self.timeline.now + CALM)
+        if all(user.idle for user in self.users):
+            for machine in self.machines:
+                machine.wall_ahead += DAY
 
     def _settle(self) -> bool:
         while self.timeline.now < BUSY + SETTLE:
