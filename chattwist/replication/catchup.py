@@ -7,6 +7,9 @@ from chattwist.replication.contact import NEVER, Contact
 from chattwist.replication.messages import Pull, Pulled
 from chattwist.replication.own import Own
 
+LEAST, MOST = 16_000, 1_000_000  # bytes of a batch
+QUICK, SLOW = 0.1, 0.3  # seconds until it is here: so much that the next one may be larger, or has to be smaller
+
 
 class Catchup:
     """Both sides of it."""
@@ -27,31 +30,48 @@ class Catchup:
             return True
         return view.primary in (own.rank, rank) and beat is not None and beat.unsettled
 
+    def waits(self) -> bool:
+        """Whether an answer is on its way."""
+        return any(self._own.now - peer.pulling <= self._patience for peer in self._contact.peers.values())
+
     def pull(self, rank: int) -> None:
-        """Ask for the next batch, unless it is on its way."""
+        """Ask for the next batch, unless it is on its way; for less of it if that never came."""
         peer = self._contact.peers[rank]
         if self._own.now - peer.pulling > self._patience:
-            peer.pulling = self._own.now
-            self._own.send(rank, Pull(self._own.log.vector))
+            if peer.pulling != NEVER:
+                peer.batch = max(LEAST, peer.batch // 2)
+            peer.pulling, peer.question = self._own.now, peer.question + 1
+            self._own.send(rank, Pull(peer.question, self._own.log.vector, peer.batch))
 
     def asked(self, rank: int, message: Pull) -> None:
         """Give a batch."""
-        operations, more = self._own.log.missing(message.vector)
+        operations, more = self._own.log.missing(message.vector, min(message.most, MOST))
         peer = self._contact.peers[rank]
         peer.given = not more
         peer.behind = peer.behind and more
-        self._own.send(rank, Pulled(operations, more))
+        self._own.send(rank, Pulled(message.number, operations, more))
 
     def took(self, rank: int, message: Pulled) -> None:
-        """A batch came: once it is durable, ask for the next."""
+        """A batch came: once it is durable, ask for the next; an answer that comes late is taken, and asks for nothing."""
         peer = self._contact.peers[rank]
+        number, waited = message.number, self._own.now - peer.pulling
 
         def stored(durable: bool) -> None:
+            if number != peer.question:
+                return
             peer.pulling = NEVER
             peer.pulled = durable and not message.more
             if peer.pulled:
                 peer.complete = self._own.now
             if durable and message.more:
+                peer.batch = _next_batch(peer.batch, waited)
                 self.pull(rank)
 
         self._own.store(message.operations, stored, unsettled=True)
+
+
+def _next_batch(batch: int, waited: float) -> int:
+    """How much to ask for after an answer that took so long: heartbeats wait behind it, and have to come in time."""
+    if waited > SLOW:
+        return max(LEAST, batch // 2)
+    return min(MOST, batch * 2) if waited < QUICK else batch

@@ -8,6 +8,7 @@ from chattwist.replication.messages import Heartbeat
 NEVER = float("-inf")
 NOT_YET = float("inf")
 LONGEST_HOLD_DOWN = 12  # times the shortest
+FIRST_BATCH = 64_000  # bytes
 
 
 @attrs.define(eq=False)
@@ -28,6 +29,8 @@ class Peer:
     beat: Heartbeat | None = None
     told: float = NEVER  # when it said ``beat``
     pulling: float = NEVER  # when it was last asked for operations, and has not answered
+    question: int = 0  # how often it was asked
+    batch: int = FIRST_BATCH  # how many bytes of operations it is asked for
     pulled: bool = False
     complete: float = NEVER  # when ``pulled`` was last found true
     given: bool = False

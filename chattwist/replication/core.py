@@ -325,11 +325,12 @@ class Core:
                 return
 
     def _catch_up(self) -> None:
-        """Get what those have that share no view with this replica (R2)."""
-        if self.own.fit(self._timings.silence):
-            for peer in self.contact.alive():
-                if peer.up and not peer.pulled and self.catchup.is_needed(peer.rank):
-                    self.catchup.pull(peer.rank)
+        """Get what those have that share no view with this replica (R2); of one after the other, for much of it is the same."""
+        if self.own.fit(self._timings.silence) and not self.catchup.waits():
+            peers = [peer for peer in self.contact.alive() if peer.up and not peer.pulled]
+            needed = [peer for peer in peers if self.catchup.is_needed(peer.rank)]
+            if needed:
+                self.catchup.pull(min(needed, key=lambda peer: peer.question).rank)
 
     def _show_role(self) -> None:
         view = self.own.view

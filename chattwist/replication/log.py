@@ -10,7 +10,7 @@ import msgspec
 from chattwist import model
 
 BATCH = 500  # operations that go into one message, and
-BATCH_BYTES = 200_000  # characters of text and of ids: so that none keeps a replica busy for long
+BATCH_BYTES = 200_000  # bytes of text and of ids: so that none keeps a replica busy for long
 
 _at = attrgetter("at")
 
@@ -113,15 +113,17 @@ class Log:
         operations = self._origins.get(origin, ())
         return operations[number - 1] if 0 < number <= len(operations) else None
 
-    def missing(self, vector: Mapping[str, int]) -> tuple[list[model.AnyOperation], bool]:
+    def missing(self, vector: Mapping[str, int], most: int = BATCH_BYTES) -> tuple[list[model.AnyOperation], bool]:
         """Some of the operations that a replica with ``vector`` lacks, those of an origin in order; whether there are more.
+
+        ``most``: bytes of text and ids in them, from which on there is none more.
 
         Of several origins the oldest come first: what is newer than all before is merged into a chat the soonest.
         """
         found: list[model.AnyOperation] = []
         size = 0
         for operation in merge(*self._behind(vector), key=_at):
-            if len(found) == BATCH or size >= BATCH_BYTES:
+            if len(found) == BATCH or size >= most:
                 return found, True
             found.append(operation)
             size += _length(operation)
@@ -153,9 +155,9 @@ class Log:
 
 
 def _length(operation: model.AnyOperation) -> int:
-    """About how many characters there are in it that another one of its kind may not have."""
+    """About how many bytes there are in it that another one of its kind may not have."""
     if isinstance(operation, model.Sent):
-        return len(operation.text)
+        return len(operation.text) if operation.text.isascii() else len(operation.text.encode())
     return sum(map(len, operation.messages)) if isinstance(operation, model.Deleted | model.Read) else 0
 
 

@@ -110,14 +110,17 @@ class Refusal(Message, frozen=True, tag="refusal"):
 
 
 class Pull(Message, frozen=True, tag="pull"):
-    """Send what a replica with this version vector lacks."""
+    """Send what a replica with this version vector lacks, about ``most`` bytes of it."""
 
+    number: int
     vector: dict[str, int]
+    most: int
 
 
 class Pulled(Message, frozen=True, tag="pulled"):
-    """The next of what was lacking; ``more``: there is more of it."""
+    """The next of what was lacking, in answer to the Pull of that number; ``more``: there is more of it."""
 
+    number: int
     operations: list[model.AnyOperation]
     more: bool
 

@@ -1,9 +1,15 @@
 """Catching up: a replica that was away gets what it lacks, and gives what only it has."""
 
+from collections.abc import Callable
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist.cluster import Timings
 from chattwist.replication import log, messages
+from chattwist.replication.catchup import LEAST, MOST, Catchup
 from chattwist.replication.change import MOST_FILLED
+from chattwist.replication.contact import Contact
 from chattwist.replication.core import SPREADS
 from chattwist.replication.messages import AnyMessage, Pull, Pulled
 from tests.replication.cores import Cores, sent
@@ -32,6 +38,20 @@ class CatchupTests(SynchronousTestCase):
         self.assertEqual(batches, [log.BATCH, log.BATCH, 1])
         self.assertEqual(self.cores.roles(), "PF")
 
+    def test_of_one_at_a_time(self) -> None:
+        """What two others have comes from one of them, and not from both."""
+        cores = Cores()
+        count = 3 * log.BATCH
+        cores.serving(0, 1, 2)
+        cores.kill(2)
+        cores.pass_time(1)
+        cores.commit(0, *(f"a-{n}" for n in range(1, count + 1)))
+        cores.lose = self.watch
+        cores.start(2)
+        cores.pass_time(1)
+        self.assertEqual((cores.roles(), len(cores.nodes[2].held)), ("PFF", count))
+        self.assertEqual(sum(len(one.operations) for one in self.pulls if isinstance(one, Pulled)), count)
+
     def test_both_ways(self) -> None:
         """What each has, the other gets: nobody's history is cut back or replaced (R2)."""
         for rank, name in enumerate("ab"):
@@ -45,7 +65,7 @@ class CatchupTests(SynchronousTestCase):
     def test_only_what_follows(self) -> None:
         """Of an answer that does not follow on what is here nothing is taken (R3)."""
         self.cores.start(0)
-        self.cores.hear(1, 0, Pulled([sent("b-2"), sent("c-1"), sent("b-4")], False))
+        self.cores.hear(1, 0, Pulled(1, [sent("b-2"), sent("c-1"), sent("b-4")], False))
         self.assertEqual(self.cores.nodes[0].held, {"c-1"})
 
     def test_a_lost_answer(self) -> None:
@@ -85,7 +105,7 @@ class CatchupTests(SynchronousTestCase):
         cores.run()
         self.assertEqual([node.held for node in cores.nodes], [{"c-1"}, {"c-1"}, {"c-1"}])
         self.assertFalse(cores.nodes[0].running.is_settled("c-1"))
-        cores.pass_time(SPREADS * cores.timings.silence)
+        cores.pass_time((SPREADS + 1) * cores.timings.silence)
         self.assertTrue(cores.nodes[0].running.is_settled("c-1"))
         self.assertEqual((cores.nodes[0].held, cores.roles()), ({"c-1"}, "PFx"))
         cores.transcript()
@@ -162,9 +182,9 @@ class CatchupTests(SynchronousTestCase):
         cores = Cores()
         cores.serving(0, 1, 2)
         cores.commit(0, "a-1")
-        cores.hear(0, 1, Pulled([sent("a-1")], False))
+        cores.hear(0, 1, Pulled(1, [sent("a-1")], False))
         cores.transcript()
-        cores.hear(0, 1, Pulled([sent("a-2")], False))
+        cores.hear(0, 1, Pulled(1, [sent("a-2")], False))
         cores.commit(0, "a-2")
         cores.transcript()
         cores.pass_time(30)
@@ -185,3 +205,63 @@ class CatchupTests(SynchronousTestCase):
         self.assertEqual(cores.roles(), "PFF")
         self.assertTrue(cores.nodes[0].running.is_settled("c-1"))
         self.assertEqual([node.held for node in cores.nodes], [{"c-1"}] * 3)
+
+
+class FakeOwn:
+    """What a replica has, and what it sends; its disk takes everything at once."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.log = log.Log()
+        self.sent: list[Pull] = []
+
+    def send(self, rank: int, message: Pull) -> None:
+        """See Own."""
+        self.sent.append(message)
+
+    def store(self, operations: object, stored: Callable[[bool], None], unsettled: bool) -> None:
+        """See Own."""
+        stored(True)
+
+
+class BatchTests(SynchronousTestCase):
+    """How much is asked for, over whatever network: heartbeats wait behind an answer."""
+
+    def setUp(self) -> None:
+        self.own = FakeOwn()
+        own: Any = self.own
+        self.catchup = Catchup(own, Contact(0, 2, Timings(), 0.0), 1.0)
+        self.catchup.pull(1)
+
+    def answer(self, seconds: float, number: int | None = None) -> None:
+        """An answer to the last question, or to that one; it comes after so many seconds, and there is more."""
+        self.own.now += seconds
+        self.catchup.took(1, Pulled(self.own.sent[-1].number if number is None else number, [], True))
+
+    def sizes(self) -> list[int]:
+        """How much was asked for, each time, in units of the first."""
+        return [round(100 * one.most / self.own.sent[0].most) for one in self.own.sent]
+
+    def test_quick_and_slow(self) -> None:
+        """Batches grow while they come quickly, and shrink where they take long; within limits."""
+        for seconds in (0.01, 0.01, 0.2, 0.5, 0.5, 0.5):
+            self.answer(seconds)
+        self.assertEqual(self.sizes(), [100, 200, 400, 400, 200, 100, 50])
+        for _ in range(9):
+            self.answer(0.9)
+        self.assertEqual(self.own.sent[-1].most, LEAST)
+        for _ in range(9):
+            self.answer(0.01)
+        self.assertEqual(self.own.sent[-1].most, MOST)
+
+    def test_asked_again(self) -> None:
+        """What was not answered in time is asked again, for less; an answer that comes late all the same asks for nothing."""
+        self.own.now += 1.5
+        self.catchup.pull(1)
+        self.assertEqual(self.sizes(), [100, 50])
+        first, second = (one.number for one in self.own.sent)
+        self.answer(0.2, first)
+        self.assertEqual(len(self.own.sent), 2)
+        self.answer(0.05, second)
+        self.answer(0.2)
+        self.assertEqual(len(self.own.sent), 4)

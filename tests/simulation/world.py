@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from random import Random
 from typing import Any
@@ -123,11 +123,13 @@ class World:
         faults = Faults(self)
         faults.plan(self.faults)
         self.timeline.after(LOOK, self._look)
-        with instant_passwords(), small_batches(self.seed), told_of_bugs(self.truth):
+        day = Random(f"{self.seed}-day").random() < DAYS
+        follow = patch("chattwist.retrykeys.LEAP", int(DAY * 1e6)) if day else nullcontext()  # as keys do by and by
+        with instant_passwords(), small_batches(self.seed), told_of_bugs(self.truth), follow:
             self.timeline.run(BUSY)
             for user in self.users:
                 user.finish()
-            if Random(f"{self.seed}-day").random() < DAYS:
+            if day:
                 self._pass_a_day()
             self.disturbed("healed")
             faults.heal()
