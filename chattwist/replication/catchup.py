@@ -41,11 +41,11 @@ class Catchup:
             if peer.pulling != NEVER:
                 peer.batch = max(LEAST, peer.batch // 2)
             peer.pulling, peer.question = self._own.now, peer.question + 1
-            self._own.send(rank, Pull(peer.question, self._own.log.vector, peer.batch))
+            self._own.send(rank, Pull(peer.question, self._own.log.vector, self._own.log.lost, peer.batch))
 
     def asked(self, rank: int, message: Pull) -> None:
         """Give a batch."""
-        operations, more = self._own.log.missing(message.vector, min(message.most, MOST))
+        operations, more = self._own.log.missing(message.vector, message.lost, min(message.most, MOST))
         peer = self._contact.peers[rank]
         peer.given = not more
         peer.behind = peer.behind and more

@@ -153,7 +153,9 @@ class Changes:
 
     def _pull(self, change: Change) -> bool:
         """Get what those that promised hold and this replica lacks; whether there is something."""
-        lacking = [rank for rank, promise in change.promises.items() if not self._own.log.covers(promise.vector)]
+        lacking = [
+            rank for rank, promise in change.promises.items() if not self._own.log.covers(promise.vector, promise.lost)
+        ]
         for rank in lacking:
             if self._contact.is_alive(rank) and not self._contact.is_late(rank):
                 self._catchup.pull(rank)
@@ -239,11 +241,11 @@ class Changes:
 
     def _fill(self, rank: int, promise: Promise) -> bool:
         """Send a coming member what it lacks; False where that is too much: it is asked again once it has caught up."""
-        vector = dict(promise.vector)
+        vector, lost = dict(promise.vector), self._own.log.found_of(promise.lost)
         batches = []
         more = True
         while more:
-            operations, more = self._own.log.missing(vector)
+            operations, more = self._own.log.missing(vector, lost)
             if operations:
                 batches.append(operations)
             if len(batches) > MOST_FILLED:
@@ -252,7 +254,8 @@ class Changes:
                 return False
             for operation in operations:
                 origin, number = split(operation.id)
-                vector[origin] = number
+                vector[origin] = max(number, vector.get(origin, 0))
+            lost = lost[len(operations) :]
         for operations in batches:
             self._own.send(rank, Fill(promise.epoch, operations))
         return True

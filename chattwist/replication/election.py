@@ -81,7 +81,9 @@ class Election:
     def own_word(self) -> Promise:
         """What this replica says of itself."""
         own = self._own
-        return Promise(own.promised, {}, own.log.loose, own.state.view, own.current, [], [], own.state.damaged)
+        return Promise(
+            own.promised, {}, own.log.loose, own.log.lost, own.state.view, own.current, [], [], own.state.damaged
+        )
 
     def may_lead(self, known: Mapping[int, Known]) -> bool:
         """Whether these replicas, this one among them, may make a view."""

@@ -51,6 +51,7 @@ class Entry:
                     epoch,
                     own.log.vector,
                     own.log.loose,
+                    own.log.lost,
                     own.state.view,
                     own.current,
                     self.logins(),

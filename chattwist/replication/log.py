@@ -23,6 +23,7 @@ class Log:
     def __init__(self) -> None:
         self._origins: dict[str, list[model.AnyOperation]] = {}
         self._loose: dict[str, dict[int, model.AnyOperation]] = {}  # behind a gap, which only damage leaves
+        self._lost: set[str] = set()  # ids of what damage took from all replicas (R10)
 
     @property
     def vector(self) -> Vector:
@@ -34,6 +35,11 @@ class Log:
         """The numbers of the operations behind gaps, by origin."""
         return {origin: sorted(numbers) for origin, numbers in self._loose.items() if numbers}
 
+    @property
+    def lost(self) -> list[str]:
+        """Ids of operations of which only the places are here."""
+        return sorted(self._lost)
+
     def load(self, operation: model.AnyOperation) -> None:
         """Take in an operation from the disk, where damage may have left gaps."""
         if not self.add(operation):
@@ -42,19 +48,31 @@ class Log:
                 self._loose.setdefault(origin, {})[number] = operation
 
     def add(self, operation: model.AnyOperation) -> bool:
-        """Take in the next operation of its origin; False where it is not that: known, or behind a gap (R3)."""
+        """Take in the next operation of its origin, or one that was lost; False for others: known, or behind a gap (R3)."""
         origin, number = split(operation.id)
         operations = self._origins.setdefault(origin, [])
+        if self._is_found(operation):
+            operations[number - 1] = operation
+            self._lost.discard(operation.id)
+            return True
         if number != len(operations) + 1:
             return False
-        operations.append(operation)
+        self._append(operations, operation)
         loose = self._loose.get(origin)
         while loose and (following := loose.pop(len(operations) + 1, None)) is not None:
-            operations.append(following)
+            self._append(operations, following)
         return True
 
+    def _append(self, operations: list[model.AnyOperation], operation: model.AnyOperation) -> None:
+        operations.append(operation)
+        if isinstance(operation, model.Lost):
+            self._lost.add(operation.id)
+
+    def _is_found(self, operation: model.AnyOperation) -> bool:
+        return bool(self._lost) and operation.id in self._lost and not isinstance(operation, model.Lost)
+
     def new_of(self, operations: Sequence[model.AnyOperation]) -> Sequence[model.AnyOperation]:
-        """Those that follow on what is here, in their order: each the next of its origin (R3)."""
+        """Those that follow on what is here, in their order: each the next of its origin (R3), or one that was lost."""
         if self._all_follow(operations):
             return operations
         ends: Vector = {}
@@ -67,6 +85,8 @@ class Log:
             if number == end + 1:
                 found.append(operation)
                 end = number
+            elif self._is_found(operation):
+                found.append(operation)
             ends[origin] = end
         return found
 
@@ -91,7 +111,8 @@ class Log:
         in_a_row = (
             origin == other and last - first == len(fresh) - 1
         )  # then all are of this origin, each being its next
-        if in_a_row and first == len(operations) + 1 and not self._loose.get(origin):
+        plain = not self._loose.get(origin) and model.Lost not in {*map(type, fresh)}
+        if in_a_row and first == len(operations) + 1 and plain:
             operations.extend(fresh)
         else:
             for operation in fresh:
@@ -113,8 +134,12 @@ class Log:
         operations = self._origins.get(origin, ())
         return operations[number - 1] if 0 < number <= len(operations) else None
 
-    def missing(self, vector: Mapping[str, int], most: int = BATCH_BYTES) -> tuple[list[model.AnyOperation], bool]:
+    def missing(
+        self, vector: Mapping[str, int], lost: Sequence[str] = (), most: int = BATCH_BYTES
+    ) -> tuple[list[model.AnyOperation], bool]:
         """Some of the operations that a replica with ``vector`` lacks, those of an origin in order; whether there are more.
+
+        Before them what is here of those that it has ``lost``.
 
         ``most``: bytes of text and ids in them, from which on there is none more.
 
@@ -122,12 +147,17 @@ class Log:
         """
         found: list[model.AnyOperation] = []
         size = 0
-        for operation in merge(*self._behind(vector), key=_at):
+        mended: Iterator[model.AnyOperation] = filter(None, map(self.get, self.found_of(lost)))
+        for operation in chain(mended, merge(*self._behind(vector), key=_at)):
             if len(found) == BATCH or size >= most:
                 return found, True
             found.append(operation)
             size += _length(operation)
         return found, False
+
+    def found_of(self, lost: Sequence[str]) -> list[str]:
+        """Those ids of what others have lost that are here."""
+        return [one for one in lost if one not in self._lost and self.get(one) is not None]
 
     def _behind(self, vector: Mapping[str, int]) -> Iterator[Iterator[model.AnyOperation]]:
         """Of each origin of which something is lacking that, read as far as it is asked for: it may be a million."""
@@ -136,9 +166,11 @@ class Log:
             if start < len(operations):
                 yield map(operations.__getitem__, range(start, len(operations)))
 
-    def covers(self, vector: Mapping[str, int]) -> bool:
-        """Whether nothing that a replica with ``vector`` holds is missing here."""
-        return all(len(self._origins.get(origin, ())) >= count for origin, count in vector.items())
+    def covers(self, vector: Mapping[str, int], lost: Sequence[str] = ()) -> bool:
+        """Whether nothing that a replica with ``vector`` holds, but for what it has ``lost``, is missing here."""
+        behind = any(len(self._origins.get(origin, ())) < count for origin, count in vector.items())
+        found = (split(one) for one in self._lost.difference(lost))
+        return not behind and all(vector.get(origin, 0) < number for origin, number in found)
 
     def forget_text(self, message_id: str) -> None:
         """Keep of a deleted message all but its text (R7)."""

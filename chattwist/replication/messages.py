@@ -90,12 +90,13 @@ class Prepare(Message, frozen=True, tag="prepare"):
 class Promise(Message, frozen=True, tag="promise"):
     """Promised, durably; with what the sender holds: ``loose`` are the numbers of what it holds behind gaps, by origin.
 
-    ``logins`` are the sessions at the sender, ``heard`` those at others that it knows of.
+    ``lost`` as in Pull. ``logins`` are the sessions at the sender, ``heard`` those at others that it knows of.
     """
 
     epoch: Epoch
     vector: dict[str, int]
     loose: dict[str, list[int]]
+    lost: list[str]
     view: View | None
     current: bool
     logins: list[Login]
@@ -110,10 +111,14 @@ class Refusal(Message, frozen=True, tag="refusal"):
 
 
 class Pull(Message, frozen=True, tag="pull"):
-    """Send what a replica with this version vector lacks, about ``most`` bytes of it."""
+    """Send what a replica with this version vector lacks, about ``most`` bytes of it.
+
+    ``lost``: ids of operations that damage took, and that others may have after all.
+    """
 
     number: int
     vector: dict[str, int]
+    lost: list[str]
     most: int
 
 

@@ -2,6 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import model
 from chattwist.replication.messages import (
     AnyMessage,
     Fill,
@@ -122,6 +123,43 @@ class ChangeTests(SynchronousTestCase):
         self.cores.pass_time(5)
         self.assertEqual(self.cores.roles(), "PFF")
         self.assertEqual([node.held for node in self.cores.nodes], [{"a-1", "a-2", "a-3", "a-4"}] * 3)
+
+    def bridged(self) -> None:
+        """Damage takes an operation from all, and only its place is kept; a backup of it is with replica 0."""
+        whole: list[model.AnyOperation] = [sent(f"a-{number}") for number in (1, 2, 3)]
+        self.cores.nodes[0].operations = [whole[0], whole[2]]
+        self.cores.start(0, 1, 2)
+        self.cores.pass_time(5)
+        self.assertEqual([node.running.own.log.lost for node in self.cores.nodes], [["a-2"]] * 3)
+        self.cores.kill(0)
+        self.cores.pass_time(5)
+        self.cores.nodes[0].operations = whole
+
+    def assert_found(self) -> None:
+        """All have it again, on their disks, too."""
+        self.cores.pass_time(20)
+        for _ in range(2):
+            self.assertEqual(self.cores.roles(), "PFF")
+            for node in self.cores.nodes:
+                self.assertEqual((node.running.own.log.get("a-2"), node.running.own.log.lost), (sent("a-2"), []))
+            for rank in range(3):
+                self.cores.kill(rank)
+            self.cores.start(0, 1, 2)
+            self.cores.pass_time(20)
+
+    def test_a_backup_of_what_damage_took(self) -> None:
+        """A replica that is restored from it brings it back to all (R2)."""
+        self.bridged()
+        self.cores.start(0)
+        self.assert_found()
+
+    def test_a_backup_of_what_damage_took_when_all_start(self) -> None:
+        """Also where all start at once, and their vectors say that nobody lacks anything; also if another one leads."""
+        self.bridged()
+        for rank in 1, 2:
+            self.cores.kill(rank)
+        self.cores.start(0, 1, 2)
+        self.assert_found()
 
     def test_a_fill_that_cannot_be_kept(self) -> None:
         """A member that cannot keep what it was filled with is in no view: all members of one hold everything."""

@@ -59,6 +59,40 @@ class GapTests(SynchronousTestCase):
         self.assertEqual(ids(here), ["a-1", "a-2"])
 
 
+class LostTests(SynchronousTestCase):
+    """What damage took from all replicas, and a backup brings back."""
+
+    def setUp(self) -> None:
+        self.here, self.whole = Log(), logged("a-1", "a-2", "a-3")
+        self.here.take([sent("a-1"), model.Lost("a-2", 0), sent("a-3")])
+
+    def test_found(self) -> None:
+        """It takes the place that was kept for it, once."""
+        self.assertEqual((self.here.vector, self.here.lost), ({"a": 3}, ["a-2"]))
+        self.assertEqual(ids(self.here.new_of([sent("a-1"), sent("a-2"), sent("a-4")])), ["a-2", "a-4"])
+        self.here.take([sent("a-2"), sent("a-4")])
+        self.assertEqual((list(self.here), self.here.lost), ([sent(f"a-{n}") for n in range(1, 5)], []))
+        self.assertEqual(self.here.new_of([sent("a-2"), model.Lost("a-2", 0)]), [])
+
+    def test_given(self) -> None:
+        """Who has it gives it to who says that it was lost."""
+        self.assertEqual(self.whole.missing({"a": 3}, ["a-2", "x-9"]), ([sent("a-2")], False))
+        self.assertEqual(self.here.missing({"a": 3}, ["a-2"]), ([], False))
+
+    def test_covered(self) -> None:
+        """Whether another one may have it is known from what that says of itself."""
+        self.assertFalse(self.here.covers({"a": 3}))
+        self.assertTrue(self.here.covers({"a": 3}, ["a-2"]))
+        self.assertTrue(self.here.covers({"a": 1}))
+
+    def test_loaded(self) -> None:
+        """So it is where the disk holds the place and, behind it, what was lost."""
+        here = Log()
+        for operation in (sent("a-1"), sent("a-3"), model.Lost("a-2", 0), sent("a-2")):
+            here.load(operation)
+        self.assertEqual((list(here), here.lost), ([sent(f"a-{n}") for n in range(1, 4)], []))
+
+
 class MissingTests(SynchronousTestCase):
     def test_exactly_what_is_lacking(self) -> None:
         """Another replica is given what it lacks, of each origin in order, and nothing that it has."""
