@@ -9,12 +9,12 @@ from twisted.application.service import Service
 from twisted.internet import reactor as default_reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chattwist import errors, model
 from chattwist.cluster import Address, Cluster
 from chattwist.daemon import allow_descriptors, end_process_with_status
+from chattwist.farewell import take_leave
 from chattwist.loading import Loaded, load
 from chattwist.member import NoChannel
 from chattwist.passwords import PasswordThreads
@@ -27,11 +27,8 @@ from chattwist.store.disk import Disk
 from chattwist.store.writer import Writer
 
 OTHER_FILES = 64  # descriptors besides the clients': files, pipes, the reactor's own
-HANDOVER = 3.0  # seconds at most until another replica is primary, where this one was and stops
-SOON = 0.01  # seconds until it is looked again whether it is
 TURN = 5.0  # seconds between the compactions of two replicas, see Writer: enough for a million messages
 GARBAGE = 20_000, 20, 50  # see gc.set_threshold
-STOPPING = "this replica is stopping; connect again soon, or to another replica"
 
 
 def microseconds() -> int:
@@ -133,13 +130,7 @@ class ReplicaService(Service):
 
     async def _stop(self) -> None:
         await maybeDeferred(self._port.stopListening)
-        self._clients.stop_taking_lines()
-        await self._replica.settled()
-        await self._hand_over()
-        self._replica.refuse(
-            errors.NoPrimary("this replica is stopping; connect again soon")
-        )  # a hash may be under way
-        await self._clients.say_goodbye(STOPPING)
+        await take_leave(self._replica, self._clients, self._reactor)
         self._crowd.stop()
         self._threads.stop()
         self._replica.stop()
@@ -147,12 +138,6 @@ class ReplicaService(Service):
             await self._channel.stop()
         await self._writer.stop()
         self.log.info("replica {port} stopped", port=self._address.port)
-
-    async def _hand_over(self) -> None:
-        """Let another replica be primary before this one is gone: what is passed on to it meanwhile is given back (R17)."""
-        until = self._reactor.seconds() + HANDOVER
-        while self._replica.retire() and self._reactor.seconds() < until:
-            await deferLater(self._reactor, SOON)
 
     def stopService(self) -> Deferred[None]:
         """Answer what is under way, tell all clients, close the files; fires when that is done."""

@@ -14,6 +14,7 @@ SHELL = {  # the modules that may import Twisted; all others are pure
     "chattwist.clustertap",
     "chattwist.commits",
     "chattwist.daemon",
+    "chattwist.farewell",
     "chattwist.loading",
     "chattwist.logins",
     "chattwist.member",

@@ -51,6 +51,11 @@ class Writer:
         """See chattwist.member.Writer."""
         self._do(lambda: self._store.save_state(data), done)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be written."""
+        return not self._queue
+
     def wait(self) -> bool:
         """See chattwist.member.Writer; half of the quick writes are done at once."""
         writing = self._writing

@@ -33,6 +33,7 @@ WEIGHTS = {
     "kill": 14, "power": 8, "torn": 5, "all": 5, "two": 6, "pause": 12, "isolate": 8, "pair": 8, "one way": 7, "deaf": 4,
     "mute": 4, "firewall": 4, "reset": 6, "flaky": 3, "slow network": 4, "slow disk": 4, "stuck disk": 3, "full": 5,
     "eio": 6, "wipe": 2, "restore": 2, "rot": 2, "wall": 4, "flap": 3, "doubt": 4, "crowd": 1, "backup": 0,
+    "term": 0,
 }  # fmt: skip
 
 
@@ -92,6 +93,13 @@ class Faults:
         machine.wanted = False
         machine.silent = False
         machine.kill()
+        machine.start_later(0.2 + fault.lasts)
+
+    def term(self, fault: Fault) -> None:
+        """SIGTERM."""
+        machine = self._world.machines[fault.who]
+        machine.wanted = False
+        machine.terminate()
         machine.start_later(0.2 + fault.lasts)
 
     def power(self, fault: Fault) -> None:

@@ -6,9 +6,11 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from chattwist.cluster import Address, Cluster
 from chattwist.errors import StoreError
+from chattwist.farewell import SOON, take_leave
 from chattwist.loading import Loaded, load
 from chattwist.model import ORIGIN_ALPHABET, ORIGIN_LENGTH
 from chattwist.protocol.server import Clients
@@ -67,6 +69,7 @@ class Machine:
         self.disk = MemoryDisk(self.random)
         self.process: Process | None = None
         self.silent = False
+        self.leaving = False  # it is about to stop in good order
         self.wanted = True
         self.awake = 0.0  # since when its process runs without a long stop
         self.wall_ahead = self.random.choice([0.0, 0.0, 0.3, -40.0, 200.0])  # seconds that its wall clock is ahead
@@ -219,6 +222,28 @@ class Machine:
             self.disk = self.disk.after_kill()
             self._end()
 
+    def terminate(self) -> None:
+        """SIGTERM: it stops in good order, and its port is closed from now on."""
+        if self.process is not None and not self.leaving:
+            self.leaving = True
+            self.process.post(0.0, "signal", self._begin_to_leave)
+
+    def _begin_to_leave(self) -> None:
+        Deferred.fromCoroutine(self._take_leave()).addErrback(
+            lambda failure: self.truth.violated("no errors inside", failure.getTraceback()[-300:])
+        )
+
+    async def _take_leave(self) -> None:
+        """As ReplicaService does; a process that ends meanwhile goes on with nothing."""
+        reactor: Any = self.process
+        await take_leave(self.replica, self.clients, reactor)
+        self.replica.stop()
+        while not self.writer.idle:
+            await deferLater(reactor, SOON)
+        self.kill()
+        if self.wanted:
+            self.start(SOON)
+
     def lose_power(self) -> None:
         """What was not fsynced may be gone."""
         if self.process is not None:
@@ -237,6 +262,7 @@ class Machine:
         assert self.process is not None
         self.process.end()
         self.process = None
+        self.leaving = False
         self.truth.leads(self.rank, None)
         self.network.ended(self.rank, self.silent)
         self.ended()

@@ -2,18 +2,31 @@
 
 from random import Random
 
+import attrs
+
 from tests.simulation.faults import WEIGHTS, Fault
-from tests.simulation.stories import STORIES, seen_in_passing
+from tests.simulation.stories import STORIES, rolling, seen_in_passing
 
 LASTS = 16.0  # seconds in which faults begin
 STORY = 0.35  # of all schedules are stories
 PASSING = 0.03  # are a story of their own, drawn apart: so the seeds that are kept mean what they did
 CALM = 0.25  # of the others have few faults, which last
+ORDERLY = 0.3  # of all have stops in good order, drawn apart, too
 SPOILING = {"wipe", "restore", "rot"}
 
 
-def draw(seed: str, size: int) -> list[Fault]:
-    """The faults of a run, in the order of time."""
+def draw(seed: str, size: int, orderly: bool = True) -> list[Fault]:
+    """The faults of a run, in the order of time; ``orderly``: perhaps with stops in good order."""
+    faults = _draw(seed, size)
+    random = Random(f"{seed}-orderly")
+    if not orderly or random.random() >= ORDERLY:
+        return faults
+    stops = [attrs.evolve(one, kind="term") if one.kind == "kill" and random.random() < 0.5 else one for one in faults]
+    restarts = rolling(random, size) if random.random() < 0.5 else []
+    return sorted([*stops, *restarts], key=lambda fault: fault.at)
+
+
+def _draw(seed: str, size: int) -> list[Fault]:
     random = Random(f"{seed}-faults")
     if size > 2 and Random(f"{seed}-seen").random() < PASSING:
         return sorted(seen_in_passing(random, size), key=lambda fault: fault.at)

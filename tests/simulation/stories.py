@@ -92,6 +92,16 @@ def bad_disk(random: Random, size: int) -> list[Fault]:
     return [*(_fault(random, at, "eio", who, 0.0) for at in times), *ends]
 
 
+def rolling(random: Random, size: int) -> list[Fault]:
+    """One after the other is stopped in good order and started again, as for another version of the program."""
+    order = random.sample(range(size), size)
+    gap = random.choice([0.05, 0.5, 2.0, 4.0])
+    return [
+        _fault(random, 3 + turn * gap + random.random(), "term", who, random.random() * 3)
+        for turn, who in enumerate(order)
+    ]
+
+
 def _doubt(random: Random, at: float) -> list[Fault]:
     return [_fault(random, at, "doubt", 0, 8.0)]
 

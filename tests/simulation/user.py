@@ -259,7 +259,7 @@ class User(Caller):
         self.wire.send(*(attempt.line for attempt in attempts))
         for attempt in attempts:
             reply = yield from self._reply(self.patience)
-            if reply is None:
+            if reply is None or reply.code == 421:
                 return False
             if reply.tag != f"!{attempt.key}":
                 self._violated("replies come in the order of the commands", f"{reply.tag} for {attempt.key}")

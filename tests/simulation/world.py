@@ -250,7 +250,7 @@ class World:
 
     def _dial(self, user: User, rank: int) -> Wire | None:
         machine = self.machines[rank]
-        if machine.process is None:
+        if machine.process is None or machine.leaving:
             return None
         mailbox = user.mailbox
         wire = Wire(
