@@ -8,7 +8,7 @@ from chattwist.replication.messages import Pull, Pulled
 from chattwist.replication.own import Own
 
 LEAST, MOST = 16_000, 1_000_000  # bytes of a batch
-QUICK, SLOW = 0.1, 0.3  # seconds until it is here: so much that the next one may be larger, or has to be smaller
+QUICK, SLOW = 0.1, 0.3  # of ``patience`` until it is here: then the next one may be larger, or has to be smaller
 
 
 class Catchup:
@@ -64,14 +64,14 @@ class Catchup:
             if peer.pulled:
                 peer.complete = self._own.now
             if durable and message.more:
-                peer.batch = _next_batch(peer.batch, waited)
+                peer.batch = _next_batch(peer.batch, waited / self._patience)
                 self.pull(rank)
 
         self._own.store(message.operations, stored, unsettled=True)
 
 
 def _next_batch(batch: int, waited: float) -> int:
-    """How much to ask for after an answer that took so long: heartbeats wait behind it, and have to come in time."""
+    """How much to ask for after an answer that took so much of the time: heartbeats wait behind it, and have to be heard."""
     if waited > SLOW:
         return max(LEAST, batch // 2)
     return min(MOST, batch * 2) if waited < QUICK else batch
