@@ -27,8 +27,11 @@ def check_replica(cluster: Cluster, address: Address, data: str) -> None:
         keys.check(os.path.join(data, "keys"), cluster, address)
     if not all(is_local(replica.host) for replica in cluster.replicas):
         check_reachable(address.host)
-    directory = os.path.join(data, str(address.port))
-    check_directory(directory)
+    check_directory(os.path.join(data, str(address.port)))
+
+
+def check_state(directory: str, cluster: Cluster) -> None:
+    """Check what a replica remembers of its cluster, if it does; StartError."""
     if os.path.exists(directory):
         remembered.decode(state.load(Disk(directory, make=False)), cluster.names)
 

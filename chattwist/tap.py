@@ -42,6 +42,7 @@ class Options(ClusterOptions):
         self.address = self.cluster.replica(self["port"])
         self.directory = self.directory_of(self.address.port)
         preflight.check_replica(self.cluster, self.address, self.data)
+        preflight.check_state(self.directory, self.cluster)
         if self.parent is not None:
             name_files(self.parent, str(self.address.port))
 

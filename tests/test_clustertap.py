@@ -106,14 +106,6 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("python -m chattwist.bundle", said)
         self.assertEqual(os.listdir(os.path.join(self.folder, "chat-data")), [])
 
-    def test_damaged_state(self) -> None:
-        """So is a state.json that no start can do with."""
-        os.mkdir(os.path.join(self.folder, "chat-data", str(self.high)))
-        path = os.path.join(self.folder, "chat-data", str(self.high), "state.json")
-        with open(path, "w") as file:
-            file.write("{}\n")
-        self.assertIn(f"{path} is damaged", self.refusal())
-
     def test_too_few_files(self) -> None:
         """A process that may hardly open files cannot start others: it says which limit that is."""
         self.patch(clustertap, "allow_descriptors", lambda wanted: 200)

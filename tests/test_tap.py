@@ -168,6 +168,15 @@ class RefusalTests(ReplicaProcess):
             refused = self.chatreplica("--data", "cluster.json", daemon=daemon)
             self.assert_refused(refused, f"{self.cluster_file} is not a directory")
 
+    def test_damaged_state(self) -> None:
+        """What the replica remembers is damaged: told at once also by a daemon."""
+        directory = os.path.join(self.folder, "chat-data", str(self.port))
+        os.makedirs(directory)
+        with open(os.path.join(directory, "state.json"), "w") as file:
+            file.write("{}\n")
+        for daemon in False, True:
+            self.assert_refused(self.chatreplica(daemon=daemon), f"{directory}/state.json is damaged. Restore it")
+
     def test_pid_file_in_the_way(self) -> None:
         """What stands where the pid file goes, and cannot be taken away, is told."""
         os.mkdir(os.path.join(self.folder, f"twistd-{self.port}.pid"))
