@@ -67,7 +67,7 @@ def check(
     found = [*differing(finals), *refused(attempts), *unanswered(sends), *two_ids(sends), *registered(attempts, finals)]
     for number, final in finals.items():
         view = View(number, final, keys, deletes)
-        found += [*view.doubled(), *view.lost(sends, mode), *view.undeleted(), *view.vanished(shown, sends, mode)]
+        found += [*view.doubled(), *view.lost(sends, mode), *view.undeleted(), *view.vanished(shown, mode)]
         found += view.invented({attempt.key for attempt in sends})
     if mode == "majority":
         found += [*names_twice(attempts, finals), *sessions_twice(attempts)]
@@ -110,16 +110,12 @@ class View:
                         if violation.kind != "renamed" or send.key not in unsure:
                             yield violation
 
-    def vanished(self, shown: Iterable[Shown], sends: Sequence[Attempt], mode: str) -> Iterator[Violation]:
-        """What somebody was shown is there; in ``available`` mode perhaps as the copy that the other side of a cut made.
-
-        A follower shows a message a moment before it is committed: where it was not, it is there as its repetition.
-        """
-        unsure = {send.key for send in sends if send.code in UNKNOWN}
+    def vanished(self, shown: Iterable[Shown], mode: str) -> Iterator[Violation]:
+        """What somebody was shown is there; in ``available`` mode perhaps as the copy that the other side of a cut made."""
         for one in shown:
             if one.account in self._ids and one.key not in self._may_be_gone:
                 for violation in self._found(one.account, one.key, one.id):
-                    if violation.kind != "renamed" or (mode == "majority" and one.key not in unsure):
+                    if mode == "majority" or violation.kind != "renamed":
                         yield violation
 
     def _found(self, account: str, key: str, message: str) -> Iterator[Violation]:

@@ -90,8 +90,6 @@ class CheckerTests(SynchronousTestCase):
         copy = Shown("bob", "b-1", "k1")  # made on the other side of a cut, and never acknowledged
         self.assertEqual(self.kinds([send()], final(LINE), shown=(copy,)), [])
         self.assertEqual(self.kinds([send()], final(LINE), shown=(copy,), mode="majority"), ["renamed"])
-        repeated = [send(code=454, result=""), send()]  # what a follower showed was not committed
-        self.assertEqual(self.kinds(repeated, final(LINE), shown=(copy,), mode="majority"), [])
 
     def test_invented(self) -> None:
         """Nobody sent it."""
