@@ -33,7 +33,11 @@ def check_replica(cluster: Cluster, address: Address, data: str) -> None:
 def check_state(directory: str, cluster: Cluster) -> None:
     """Check what a replica remembers of its cluster, if it does; StartError."""
     if os.path.exists(directory):
-        remembered.decode(state.load(Disk(directory, make=False)), cluster.names)
+        disk = Disk(directory, make=False)
+        try:
+            remembered.decode(state.load(disk), cluster.names)
+        finally:
+            disk.release()
 
 
 def check_reachable(host: str) -> None:

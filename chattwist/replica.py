@@ -48,9 +48,7 @@ class Replica:
         self._cluster, self._now, self._failed = cluster, now, failed
         self._rank = cluster.ranked.index(address)
         self._online = Online()
-        self._roster = Roster(
-            lambda account: None if chat.accounts.known(account).deleted else chat.accounts[account].name
-        )
+        self._roster = Roster(self._name_of)
         self.core = Core(
             self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
             now=reactor.seconds(), wall=now, logins=lambda: self._online.logins, merge=self._roster.merged,
@@ -79,9 +77,17 @@ class Replica:
         logins = Logins(
             reactor, now, chat, self.submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router,
         )  # fmt: skip
+        self._begin_with(logins)
+
+    def _begin_with(self, logins: Logins) -> None:
+        """What needs a password is done there; see Backend."""
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
         self._unregister = logins.unregister
+
+    def _name_of(self, account: str) -> str | None:
+        known = self.chat.accounts.known(account)
+        return None if known.deleted else known.name
 
     def start(self, channel: Channel) -> None:
         """Look for the others through ``channel``, which tells ``member`` what it hears."""
