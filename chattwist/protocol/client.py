@@ -120,7 +120,9 @@ class Client(Protocol):
         self._pumping = True
         try:
             self._take_lines()
-            while self._session.submit_run():  # they may have been refused at once, so that there is room for more
+            while (
+                self._session.submit_run() and self._waits
+            ):  # they may have been refused at once, so that there is room for more
                 self._take_lines()
         finally:
             self._pumping = False
@@ -139,12 +141,8 @@ class Client(Protocol):
 
     def _take_line(self) -> bool:
         """Take what comes next, lines or a telnet client's questions; whether there was anything."""
-        lines = self._reader.plain_lines()
-        if lines:
-            waiting = len(lines)
-            self._session.take_sends(lines)
-            if len(lines) < waiting:
-                return True
+        if self._session.take_sends(self._reader):
+            return True
         line = self._reader.next_line()
         replies = self._reader.take_replies()
         self._negotiate(replies)

@@ -1,5 +1,6 @@
 """SENDs of one session that came together, on their way to their answers; pure. See the note in chattwist.requests.Sends."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,47 +14,38 @@ if TYPE_CHECKING:
     from chattwist.protocol.session import Session
 
 
-VERBS = frozenset((b"SEND ", b"send "))  # in other spellings they are taken one by one
+# a SEND that needs no closer look: visible ASCII, of which the text has some; in other spellings they are taken one by one
+SEND = re.compile(rb"(?:SEND|send) ([!-~]+) ([ -~]*[!-~] *)(\r?\n)")
 
 
-def plain_message(content: bytes) -> tuple[str, str] | None:
-    """Recipient and text of a line behind its verb; None where somebody has to look closer."""
-    try:
-        name, _, text = content.decode("utf-8").partition(" ")
-    except UnicodeDecodeError:
-        return None
-    return (name, text) if name and text.isprintable() and text.isascii() and not text.isspace() and text else None
-
-
-class Run:
+class Run(Sends):
     """Consecutive SENDs that have neither tags nor mistakes: as a Call, it is answered once, with all their replies."""
 
-    __slots__ = ("_account", "answer", "count", "sends", "session")
+    __slots__ = ("_of", "answer", "session")
 
     def __init__(self, session: "Session", account: Account) -> None:
+        super().__init__(account.id, session.backend.mailbox)
         self.session = session
-        self.sends = Sends(account.id, session.backend.mailbox)
-        self._account = account
+        self._of = account
         self.answer: bytes | None = None  # once there is one
-        self.count = 0  # of commands
 
-    def add(self, message: tuple[str, str]) -> None:
-        """One more."""
-        self.sends.items.append(message)
-        self.count += 1
+    @property
+    def count(self) -> int:
+        """How many commands."""
+        return len(self.items)
 
     def submit(self) -> None:
         """Have them committed."""
         try:
-            self.session.backend.send_all(self.sends, self._done)
+            self.session.backend.send_all(self, self._done)
         except Exception:
             self.session.backend.log_bug()
-            self._done([errors.Internal(errors.BUG) for _ in self.sends.items], False)
+            self._done([errors.Internal(errors.BUG) for _ in self.items], False)
 
     def _done(self, results: list[Committed | errors.ChatError], marked: bool) -> None:
         session = self.session
         if not marked:
-            session.not_marked(self._account, self.sends.read)
+            session.not_marked(self._of, self.read)
         try:
             self.answer = self._replies(results)
         except Exception:

@@ -16,8 +16,8 @@ from chattwist.protocol.backend import Backend, Committed, Sink
 from chattwist.protocol.call import Call, Then
 from chattwist.protocol.commands import COMMANDS, Command
 from chattwist.protocol.messages import message_line
-from chattwist.protocol.run import VERBS, Run, plain_message
-from chattwist.protocol.telnet import Line, Problem
+from chattwist.protocol.run import SEND, Run
+from chattwist.protocol.telnet import Line, LineReader, Problem
 from chattwist.requests import MOST_MARKED, MarkRead
 
 MOST_RUNNING = 64  # SENDs of one session that may be under way
@@ -83,24 +83,23 @@ class Session:
         """The client sent something: it can have seen what had gone out by now, but nothing that is pushed from now on."""
         self._seen = self._out
 
-    def take_sends(self, lines: list[bytes]) -> None:
-        """Take, from the end of ``lines``, those next ones that may share a run; only while not blocked."""
+    def take_sends(self, reader: LineReader) -> bool:
+        """Take those next lines that may share a run; whether there were any. Only while not blocked."""
         account = self.account
         if account is None or self._alone or self._asked:
-            return
-        while lines and self._running < MOST_RUNNING and lines[-1][:5] in VERBS:
-            message = plain_message(lines[-1][5:])
-            if message is None:
-                return
+            return False
+        before = self._running
+        while self._running < MOST_RUNNING and (found := reader.match(SEND)):
             run = self._growing
             if run is None:
                 run = self._growing = Run(self, account)
                 self._calls.append(run)
             if self._seen:
                 self._read_with(run)
-            run.add(message)
+            name, text, _ = found.groups()
+            run.items.append((name.decode(), text.decode()))
             self._running += 1
-            lines.pop()
+        return self._running > before
 
     def submit_run(self) -> bool:
         """No more lines for now; whether there were any that waited for that."""
@@ -220,18 +219,17 @@ class Session:
 
     # -- messages
 
-    def push(self, message: model.Sent) -> None:
-        """Push a message that arrived; while the client is behind in reading, that waits in the mailbox."""
-        if self._behind is None and not self._try_to_push(message):
+    def push(self, message: model.Sent, line: str) -> None:
+        """Push a message that arrived, as ``line``; while the client is behind in reading, that waits in the mailbox."""
+        if self._behind is None and not self._try_to_push(message, line):
             self._behind = place(message)
 
-    def _try_to_push(self, message: model.Sent) -> bool:
-        sink, message_id = self.sink, message.id
-        line = grammar.event(f"MSG {message_line(self.backend.chat, message)}", sink.ending)
-        if self.closed or not sink.push(line):
+    def _try_to_push(self, message: model.Sent, line: str) -> bool:
+        sink = self.sink
+        if self.closed or not sink.push(grammar.event(f"MSG {line}", sink.ending)):
             return False
-        self._pushed.append(message_id)
-        self.show(message_id)
+        self._pushed.append(message.id)
+        self.show(message.id)
         return True
 
     def _catch_up(self) -> None:
@@ -242,7 +240,9 @@ class Session:
         self._behind = None
         for index in range(position(account.messages, start), len(account.messages)):
             message = account.messages[index]
-            if message.id in account.unread and not self._try_to_push(message):
+            if message.id in account.unread and not self._try_to_push(
+                message, message_line(self.backend.chat, message)
+            ):
                 self._behind = place(message)
                 return
 
@@ -282,7 +282,7 @@ class Session:
     def _read_with(self, run: Run) -> None:
         """What was seen before these SENDs is recorded with them, where they are; else with what others here have read."""
         if self.backend.leads and self._seen <= MOST_MARKED:
-            run.sends.read = self._take_seen()
+            run.read = self._take_seen()
         else:
             self._count_as_read()
 

@@ -8,14 +8,12 @@ change their line ends or send each key alone.
 
 import enum
 import re
-from itertools import takewhile
 
 import attrs
 import msgspec
 
 MOST_IN_LINE = 8192  # bytes of a line, its end included
 MOST_SUBNEGOTIATED = 512  # bytes of one IAC SB ... IAC SE
-MOST_SPLIT = 64  # lines taken apart at once: each is an object of its own, and needs more memory than its bytes
 MOST_REPLIES = 1024  # bytes of replies that may wait before next_line stops: a flood must not fill the memory
 
 LF, CRLF = b"\n", b"\r\n"
@@ -25,7 +23,7 @@ BINARY, ECHO, TIMING_MARK = 0, 1, 6  # options
 
 HERE = b"* NOTICE yes, chattwist is here\r\n"  # the answer to "are you there"
 
-CRLF_LINE, LF_LINE = (re.compile(pattern).fullmatch for pattern in (rb"[^\r\xff]*\r", rb"[^\r\xff]*"))
+_PLAIN_LINE = re.compile(rb"([^\n\r\xff]*)(\r?\n)")
 _SPECIAL = re.compile(rb"[\n\r\xff]")
 _SPECIAL_IN_TELNET = re.compile(rb"[\n\r\xff\x08\x7f]")
 _SUBNEGOTIATION = re.compile(rb"\xff\xfa(?:[^\xff]|\xff[^\xf0])*\xff\xf0")
@@ -55,12 +53,11 @@ class LineReader:
     ``telnet`` is whether the peer is known to be a telnet client. ``ending`` is what to end our own lines with: CR LF for
     telnet and before the first line, else as the peer ended its latest line.
 
-    Call next_line(), or plain_lines() before, and write what take_replies() gives, until there is neither a line nor a reply.
+    Call next_line(), or match() before, and write what take_replies() gives, until there is neither a line nor a reply.
     """
 
     telnet: bool = attrs.field(default=False, init=False)
     ending: bytes = attrs.field(default=CRLF, init=False)
-    _lines: list[bytes] = attrs.field(factory=list, init=False)  # taken apart already, the next one last
     _raw: bytes = attrs.field(default=b"", init=False)
     _at: int = attrs.field(default=0, init=False)  # where in _raw the first byte is that was not looked at
     _rest: bytes = attrs.field(default=b"", init=False)  # looked at: a sequence whose end did not come yet
@@ -83,38 +80,28 @@ class LineReader:
     @property
     def waiting(self) -> bool:
         """Whether bytes are held that next_line() has not looked at."""
-        return bool(self._lines) or self._at < len(self._raw)
+        return self._at < len(self._raw)
 
-    def plain_lines(self) -> list[bytes]:
-        """Some of the next lines, the first one last, where nothing but their ends makes lines of them; take off what is used."""
-        if not self._lines and not (self.telnet or self._line or self._state is not Problem.NONE):
-            self._split()
-        return self._lines
+    def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """Take off the next line if nothing but its end makes a line of it, and it fits the pattern; None if not.
 
-    def _split(self) -> None:
-        """Take apart the next lines together, as far as they are what nearly all are: plain, and with ends that are alike."""
-        window = self._raw[self._at : self._at + MOST_IN_LINE]  # no line that ends in it is too long
-        lines = window.split(LF, MOST_SPLIT)
-        size = len(window) - len(lines.pop())
-        if not lines:
-            return
-        ending = CRLF if lines[0].endswith(b"\r") else LF
-        whole = window[:size]
-        returns = len(lines) if ending == CRLF else 0
-        if IAC in whole or not returns == whole.count(b"\r") == whole.count(CRLF):
-            lines = list(takewhile(CRLF_LINE if ending == CRLF else LF_LINE, lines))
-            size = sum(map(len, lines)) + len(lines)
-        if lines:
-            self.ending = ending
-            self._lines = [line[:-1] for line in lines] if ending == CRLF else lines
-            self._lines.reverse()
-            self._at += size
-            if self._at == len(self._raw):
-                self._raw, self._at = b"", 0
+        What the pattern matches is a whole line without IAC, and its last group the end of that.
+        """
+        if self.telnet or self._line or self._state is not Problem.NONE:
+            return None
+        found = pattern.match(self._raw, self._at)
+        if found is None or found.end() - self._at > MOST_IN_LINE:
+            return None
+        self.ending = found[found.re.groups]
+        self._at = found.end()
+        if self._at == len(self._raw):
+            self._raw, self._at = b"", 0
+        return found
 
     def next_line(self) -> Line | None:
         """The next line; None when more bytes are needed, or when replies have to go out first."""
-        return Line(self._lines.pop()) if self._lines else self._decode()
+        found = self.match(_PLAIN_LINE)
+        return Line(found[1]) if found else self._decode()
 
     def take_replies(self) -> bytes:
         """What telnet wants said now, before the answer to the line that next_line() gave."""
@@ -287,17 +274,10 @@ class LineReader:
 
     def _become_telnet(self) -> None:
         if not self.telnet:
-            self._put_back()
             self.telnet = True
             self.ending = CRLF
             self._answered |= _bit(WILL, BINARY)
             self._say(DO, BINARY)
-
-    def _put_back(self) -> None:
-        """What was taken apart as lines is to be read in another way."""
-        if self._lines:
-            self._raw = b"".join(line + self.ending for line in reversed(self._lines)) + self._raw[self._at :]
-            self._lines, self._at = [], 0
 
     def _negotiate(self, command: int, option: int) -> None:
         """Refuse what is asked for, each thing once: then no two parties can go on refusing for ever."""

@@ -4,31 +4,43 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.errors import DiskFull
 from chattwist.protocol import run
-from chattwist.protocol.run import plain_message
+from chattwist.protocol.run import SEND
 from chattwist.protocol.session import MOST_RUNNING, MOST_SHOWN
 from tests.wire import Connection, World
 
 
 class PlainTests(SynchronousTestCase):
     def test_plain(self) -> None:
-        """A name and a text of visible ASCII, which may begin and end with spaces."""
-        self.assertEqual(plain_message(b"bob hi"), ("bob", "hi"))
-        self.assertEqual(plain_message(b"bob  two  words "), ("bob", " two  words "))
+        """A name and a text of visible ASCII, which may begin and end with spaces; the next line is another."""
+        for line, parts in (
+            (b"SEND bob hi\n", (b"bob", b"hi", b"\n")),
+            (b"send bob  two  words \r\n", (b"bob", b" two  words ", b"\r\n")),
+        ):
+            found = SEND.match(line + b"SEND ann x\n")
+            assert found is not None
+            self.assertEqual((found.groups(), found.end()), (parts, len(line)))
 
     def test_others_are_looked_at_closer(self) -> None:
-        """What may be wrong, or has to be changed, is not decided here."""
+        """What may be wrong, or has to be changed, is not decided here; nor is a line whose end has not come."""
         for content in (
-            b"bob",
-            b"bob ",
-            b"bob   ",
-            b" bob hi",
-            b"",
-            "bob я".encode(),
-            b"bob \xff",
-            b"bob a\tb",
-            b"bob \x07",
+            b"SEND bob",
+            b"SEND bob ",
+            b"SEND bob   ",
+            b"SEND  bob hi",
+            b"SEND ",
+            b" SEND bob hi",
+            b"Send bob hi",
+            b"SENDER bob hi",
+            "SEND bob я".encode(),
+            "SEND я hi".encode(),
+            b"SEND bob \xff",
+            b"SEND bob a\tb",
+            b"SEND bob \x07",
+            b"SEND bob a\rb",
+            b"SEND bob a\r",
         ):
-            self.assertIsNone(plain_message(content), content)
+            self.assertIsNone(SEND.match(content + b"\n") if content[-1:] != b"\r" else SEND.match(content), content)
+        self.assertIsNone(SEND.match(b"SEND bob hi"))
 
 
 class RunTests(SynchronousTestCase):

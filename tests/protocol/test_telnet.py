@@ -12,16 +12,10 @@ BINARY, ECHO, SGA, TIMING_MARK, NAWS = b"\0", b"\1", b"\3", b"\6", b"\x1f"
 DO_BINARY = DO + BINARY
 
 
-def next_line(reader: LineReader) -> Line | None:
-    """The next line, taken apart from others as the server does it."""
-    reader.plain_lines()
-    return reader.next_line()
-
-
 def lines(reader: LineReader, data: bytes) -> list[Line]:
     """Feed, and take all lines; replies stay for take_replies()."""
     reader.feed(data)
-    return list(iter(lambda: next_line(reader), None))
+    return list(iter(reader.next_line, None))
 
 
 def contents(reader: LineReader, data: bytes) -> list[bytes]:
@@ -54,7 +48,7 @@ class PlainTests(SynchronousTestCase):
         """A reply has the ending of its own line, also when further lines came with it."""
         reader = LineReader()
         reader.feed(b"a\r\nb\nc\r\0")
-        endings = [reader.ending for _ in iter(lambda: next_line(reader), None)]
+        endings = [reader.ending for _ in iter(reader.next_line, None)]
         self.assertEqual(endings, [b"\r\n", b"\n", b"\r\n"])
 
     def test_no_telnet_to_others(self) -> None:
@@ -98,10 +92,10 @@ class PlainTests(SynchronousTestCase):
         reader = LineReader()
         self.assertFalse(reader.waiting)
         reader.feed(b"a\n" + AYT + b"b")
-        self.assertEqual(next_line(reader), Line(b"a"))
+        self.assertEqual(reader.next_line(), Line(b"a"))
         self.assertTrue(reader.waiting)
         self.assertFalse(reader.telnet)
-        self.assertIsNone(next_line(reader))
+        self.assertIsNone(reader.next_line())
         self.assertFalse(reader.waiting)
         self.assertTrue(reader.telnet)
 
@@ -156,7 +150,7 @@ class LimitTests(SynchronousTestCase):
         reader.feed((DO + TIMING_MARK) * 1000 + AYT * 1000 + b"NOOP\r\n")
         sent, line = b"", None
         while line is None:
-            line = next_line(reader)
+            line = reader.next_line()
             replies = reader.take_replies()
             self.assertLessEqual(len(replies), telnet.MOST_REPLIES + len(telnet.HERE))
             self.assertTrue(line or replies)
@@ -189,8 +183,8 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(lines(reader, b"NO"), [])
         reader.feed(b"OP\nNO")
         self.assertIsNone(reader.end())
-        self.assertEqual(next_line(reader), Line(b"NOOP"))
-        self.assertIsNone(next_line(reader))
+        self.assertEqual(reader.next_line(), Line(b"NOOP"))
+        self.assertIsNone(reader.next_line())
         self.assertEqual(reader.end(), Line(b"NO", Problem.CUT))
 
 

@@ -4,7 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chattwist.protocol.telnet import MOST_SPLIT, Line, LineReader
+from chattwist.protocol.telnet import Line, LineReader
 from tests.protocol.test_telnet import (
     AYT,
     BINARY,
@@ -23,7 +23,6 @@ from tests.protocol.test_telnet import (
     SGA,
     TIMING_MARK,
     WILL,
-    next_line,
 )
 
 PIECES = [
@@ -43,7 +42,7 @@ def everything(data: bytes, cuts: list[int], ask_at: int) -> tuple[list[Line], b
     for chunk in [*chunks(data, cuts), b""]:
         reader.feed(chunk)
         while True:
-            line, replies = next_line(reader), reader.take_replies()
+            line, replies = reader.next_line(), reader.take_replies()
             sent += replies
             if line is not None:
                 found.append(line)
@@ -87,26 +86,10 @@ class AnyBytesTests(SynchronousTestCase):
             long.feed(chunk)
             while True:
                 expected = long._decode(), long.take_replies(), long.ending, long.telnet
-                self.assertEqual((next_line(short), short.take_replies(), short.ending, short.telnet), expected)
+                self.assertEqual((short.next_line(), short.take_replies(), short.ending, short.telnet), expected)
                 if not (expected[0] or expected[1]):
                     break
         self.assertEqual(short.end(), long.end())
-
-    @given(
-        st.lists(st.sampled_from([b"a\n", b"bc\r\n", b"\n", b"d\xff\xff\n", b"e\rf\n", b"g\r\0"]), max_size=300).map(
-            b"".join
-        )
-    )
-    @settings(deadline=None)
-    def test_few_lines_at_a_time(self, data: bytes) -> None:
-        """However short lines are, few of them are held as lines; and all that are taken apart are given, in order."""
-        reader, slow = LineReader(), LineReader()
-        reader.feed(data)
-        slow.feed(data)
-        while lines := reader.plain_lines() or reader.next_line():
-            self.assertTrue(isinstance(lines, Line) or len(lines) <= MOST_SPLIT)
-            for line in [lines] if isinstance(lines, Line) else [Line(lines.pop()) for _ in range(len(lines))]:
-                self.assertEqual((line, reader.ending), (slow._decode(), slow.ending))
 
     @given(STREAMS)
     @settings(deadline=None)
@@ -115,7 +98,7 @@ class AnyBytesTests(SynchronousTestCase):
         reader = LineReader()
         for _ in range(3):
             reader.feed(data)
-            while next_line(reader) or reader.take_replies():
+            while reader.next_line() or reader.take_replies():
                 pass
             self.assertFalse(reader.waiting)
             self.assertEqual(reader._raw, b"")
