@@ -52,7 +52,7 @@ def local_replicas(cluster: Cluster) -> list[Address]:
     found = sorted(address.port for address in cluster.replicas if is_local(address.host))
     if not found:
         hosts = ", ".join(sorted({address.host for address in cluster.replicas}))
-        raise StartError(f"no replica of the cluster is on this machine, they are on {hosts}")
+        raise StartError(f"no replica of the cluster is on this machine: none of {hosts} is a name or an address of it")
     return [cluster.replica(port) for port in found]
 
 

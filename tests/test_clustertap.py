@@ -83,7 +83,7 @@ class OptionsTests(SynchronousTestCase):
     def test_none_here(self) -> None:
         """A cluster that is wholly elsewhere cannot be started here."""
         self.write((ELSEWHERE, 5001), (ELSEWHERE, 5002))
-        self.assertIn(f"no replica of the cluster is on this machine, they are on {ELSEWHERE}", self.refusal())
+        self.assertIn(f"no replica of the cluster is on this machine: none of {ELSEWHERE} is a name", self.refusal())
 
     def test_ports_in_use(self) -> None:
         """Somebody else's port is named, whether clients or replicas would come to it."""

@@ -5,17 +5,20 @@ import sys
 from chattwist.errors import StoreError
 from chattwist.store import state
 from chattwist.store.disk import Disk
-from chattwist.store.history import History
+from chattwist.store.history import Damage, History
 
 
 def check(directory: str) -> int:
     """How many operations the directory holds; StoreError if it is none of a replica, or damaged."""
     disk = Disk(directory, make=False)
-    history = History(disk)
-    if not history.found.names:
-        raise StoreError(f"{disk.path}: no journal is here; name a replica's own directory, such as chat-data/5001")
-    state.load(disk)
-    return sum(map(len, history.batches()))
+    try:
+        history = History(disk)
+        if not history.found.names:
+            raise StoreError(f"{disk.path}: no journal is here; name a replica's own directory, such as chat-data/5001")
+        state.load(disk)
+        return sum(map(len, history.batches()))
+    except Damage as damage:  # without its advice, which is for a replica's own directory
+        raise StoreError(f"{disk.path}/{damage.what}; this copy is not whole") from None
 
 
 def main(arguments: list[str]) -> int:

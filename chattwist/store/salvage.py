@@ -122,7 +122,7 @@ def _keep_beside(disk: IDisk, name: str) -> str:
 
 def _tell(damage: Damage, records: WholeRecords, beside: list[str]) -> None:
     log.error(
-        "salvage: {what}. Lost: {lines} lines, {size} bytes in all, and what a missing or shortened file held; kept: "
+        "salvage: {what}. Lost: {size} bytes (damaged lines: {lines}), and what a missing or shortened file held; kept: "
         "{kept} operations. Damaged files are kept as: {names}",
         what=damage.what,
         lines=records.lost_lines,

@@ -40,6 +40,20 @@ class CheckTests(SynchronousTestCase):
             pass
         self.assertIn("state.json is damaged", str(self.assertRaises(StoreError, check, self.path)))
 
+    def test_damaged(self) -> None:
+        """It says what is damaged, and not to restore what may be a backup from a backup."""
+        store = started(Disk(self.path))
+        store.append([message(1)])
+        store.append([message(2)])
+        store.close()
+        path = os.path.join(self.path, "journal-000001.jsonl")
+        with open(path, "r+b") as file:
+            file.seek(100)
+            file.write(b"#")
+        error = str(self.assertRaises(StoreError, check, self.path))
+        self.assertTrue(error.startswith(f"{path}: line 2, at byte "), error)
+        self.assertNotIn("backup", error)
+
     def test_nothing_there(self) -> None:
         """A mistyped name is not a whole backup, and is not made."""
         self.assertRaises(StoreError, check, self.path)
