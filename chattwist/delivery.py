@@ -5,7 +5,6 @@ from collections.abc import Callable
 from chattwist import model
 from chattwist.chat import Chat
 from chattwist.online import Online
-from chattwist.protocol.messages import message_line
 from chattwist.protocol.session import Session
 from chattwist.replication.log import Log
 from chattwist.roster import Roster
@@ -22,7 +21,7 @@ class Delivery:
         """``later`` calls a function once the present turn is over."""
         self._chat, self._log, self._online, self._roster, self._later = chat, log, online, roster, later
         self.deleting: set[str] = set()
-        self._arrived: list[tuple[Session, model.Sent, str]] = []
+        self._arrived: list[tuple[Session, model.Sent]] = []
 
     def take(self, operation: model.AnyOperation) -> None:
         """Merge one operation, and tell of it."""
@@ -46,16 +45,16 @@ class Delivery:
         if message.id in self._chat.gone:
             self._log.forget_text(message.id)
         elif (session := self._online.sessions.get(message.recipient)) is not None:
-            self._arrived.append((session, message, message_line(self._chat, message)))  # while others store it still
+            self._arrived.append((session, message))
 
     def push(self) -> None:
         """Push what arrived since the last time, to sessions that are still there and were not shown it meanwhile."""
         arrived, self._arrived = self._arrived, []
         sessions, known = self._online.sessions, self._chat.messages.known
-        for session, message, line in arrived:
+        for session, message in arrived:
             is_here = sessions.get(message.recipient) is session
             if is_here and known(message.id) is not None and not session.was_shown(message.id):
-                session.push(message, line)
+                session.push(message)
 
     def _end(self, account: str) -> None:
         self._roster.leave(account)

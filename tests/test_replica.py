@@ -70,3 +70,15 @@ class FollowerTests(SynchronousTestCase):
         self.assertIn("m-1", self.world.chat.messages)
         self.assertEqual(self.ann.received()[:10], b"* MSG m-1 ")
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_sender_deleted_meanwhile(self) -> None:
+        """A message that comes together with the end of its sender's account is pushed as HISTORY shows it."""
+        account, at = self.login.account, self.world.chat.latest
+        operations: list[model.AnyOperation] = [
+            model.Registered("b-1", at + 1, "bob", "hash"),
+            model.Sent("b-2", at + 2, "b-1", account, "bye"),
+            model.Unregistered("b-3", at + 3, "b-1"),
+        ]
+        self.replica.applied(operations, [])
+        self.world.run()
+        self.assertIn(b" ~bob ann bye", self.ann.received())

@@ -219,17 +219,18 @@ class Session:
 
     # -- messages
 
-    def push(self, message: model.Sent, line: str) -> None:
-        """Push a message that arrived, as ``line``; while the client is behind in reading, that waits in the mailbox."""
-        if self._behind is None and not self._try_to_push(message, line):
+    def push(self, message: model.Sent) -> None:
+        """Push a message that arrived; while the client is behind in reading, that waits in the mailbox."""
+        if self._behind is None and not self._try_to_push(message):
             self._behind = place(message)
 
-    def _try_to_push(self, message: model.Sent, line: str) -> bool:
-        sink = self.sink
-        if self.closed or not sink.push(grammar.event(f"MSG {line}", sink.ending)):
+    def _try_to_push(self, message: model.Sent) -> bool:
+        sink, message_id = self.sink, message.id
+        line = grammar.event(f"MSG {message_line(self.backend.chat, message)}", sink.ending)
+        if self.closed or not sink.push(line):
             return False
-        self._pushed.append(message.id)
-        self.show(message.id)
+        self._pushed.append(message_id)
+        self.show(message_id)
         return True
 
     def _catch_up(self) -> None:
@@ -240,9 +241,7 @@ class Session:
         self._behind = None
         for index in range(position(account.messages, start), len(account.messages)):
             message = account.messages[index]
-            if message.id in account.unread and not self._try_to_push(
-                message, message_line(self.backend.chat, message)
-            ):
+            if message.id in account.unread and not self._try_to_push(message):
                 self._behind = place(message)
                 return
 
