@@ -45,6 +45,9 @@ class Outside(Protocol):
     def result(self, operation: model.AnyOperation, replicas: int) -> Committed:
         """What to tell of an operation that so many replicas hold."""
 
+    def is_begun(self, what: What) -> bool:
+        """Whether an operation is here that was made under its retry key."""
+
     def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
         """Count messages as read."""
 

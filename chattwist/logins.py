@@ -114,6 +114,8 @@ class Logins:
             return await self._login(session, self._chat.accounts[first.id].name, password, takeover=True)
         except errors.WrongPassword:
             raise errors.NameTaken(f"the name {name} is taken; choose another") from None
+        except errors.NoPrimary:  # something is recorded, though
+            raise errors.OutcomeUnknown(HALF_REGISTERED) from None
 
     async def _confirm(self, registered: model.Registered, session: Session) -> None:
         """A registration counts once all replicas know that it was committed (R19).

@@ -14,6 +14,7 @@ from chattwist.chat import Chat
 from chattwist.cluster import Address, Cluster
 from chattwist.commits import Commits
 from chattwist.delivery import DELETED, Delivery
+from chattwist.errand import What
 from chattwist.grants import Grants
 from chattwist.logins import Logins
 from chattwist.marks import ReadMarks
@@ -26,7 +27,7 @@ from chattwist.replication import messages
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Login, State, View
-from chattwist.requests import AnyRequest, OwnAccount, Sends, Tag, check_name_is_free, registered_before
+from chattwist.requests import AnyRequest, OwnAccount, Request, Sends, Tag, check_name_is_free, registered_before
 from chattwist.roster import Roster
 from chattwist.router import Router
 from chattwist.sessions import Sessions
@@ -216,6 +217,10 @@ class Replica:
             self._roster.get(operation.recipient) is not None or not self.chat.is_unread(operation)
         )
         return Committed(operation, replicas, pushed)
+
+    def is_begun(self, what: What) -> bool:
+        """See Outside."""
+        return isinstance(what, Request) and bool(what.key) and what.done_before(self.chat, self._clock()) is not None
 
     def _results(
         self, made: Sequence[model.Sent | errors.ChatError], replicas: int

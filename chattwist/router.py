@@ -155,10 +155,9 @@ class Router:
     def _hold(self, errand: Errand) -> None:
         """Let it wait for a primary, unless there has been none for long, this replica stops, or the next view will know."""
         late = self._seconds() - self._since >= self._timings.patience and not errand.patient
-        late = late or isinstance(errand.what, Leave)  # a view begins with the sessions that there are
         if self._stopping and errand.tag != HERE:
             errand.done(errors.NotBegun())
-        elif self._stopping or late:
+        elif self._stopping or late or isinstance(errand.what, Leave):  # a view begins with the sessions that there are
             errand.done(self._given_up(errand))
         else:
             self._held.append(errand)
@@ -324,8 +323,9 @@ class Router:
                 errand.done(self._unknown(errand))
 
     def _given_up(self, errand: Errand) -> errors.ChatError:
-        """It waited for long enough; another primary that had it before may have done it."""
-        return self._unknown(errand) if errand.at >= 0 and errand.repeatable else self.no_primary()
+        """It waited for long enough; a primary that had it before, now or when it was first asked for, may have done it."""
+        may_be_done = errand.at >= 0 or self._outside.is_begun(errand.what)
+        return self._unknown(errand) if may_be_done and errand.repeatable else self.no_primary()
 
     def _unknown(self, errand: Errand) -> errors.ChatError:
         return self.no_primary() if isinstance(errand.what, Enter) else errors.OutcomeUnknown(UNKNOWN)

@@ -82,3 +82,33 @@ class FollowerTests(SynchronousTestCase):
         self.replica.applied(operations, [])
         self.world.run()
         self.assertIn(b" ~bob ann bye", self.ann.received())
+
+
+class WithoutPrimaryTests(SynchronousTestCase):
+    """Ann is at a replica that has been in no view for long."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.ann = self.world.connect("ann")
+        self.ann.send(b"@!r REGISTER ann secret-of-ann\n@!k SEND ann hi\n")
+        self.ann.received()
+        self.world.replica._router.role("", None)
+        self.world.pass_time(4)
+
+    def codes(self) -> list[bytes]:
+        """The codes of the replies that came, each with its tag."""
+        return [line[:7] for line in self.ann.received().splitlines() if line[:1] != b"*"]
+
+    def test_repeated(self) -> None:
+        """Of what is here under a retry key nobody is told that nothing was recorded."""
+        self.ann.send(b"@!k SEND ann hi\n@!n SEND ann hi\n")
+        self.assertEqual(self.codes(), [b"@!k 454", b"@!n 451"])
+
+    def test_registered_again(self) -> None:
+        """So it is with an account."""
+        self.world.pass_time(4)
+        bob = self.world.connect("bob")
+        bob.received()
+        bob.send(b"@!r REGISTER ann secret-of-ann\n@!r REGISTER bob secret-of-bob\n")
+        self.world.pass_time(4)
+        self.assertEqual([line[:7] for line in bob.received().splitlines()], [b"@!r 454", b"@!r 451"])

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chattwist import errors, model
 from chattwist.batch import Waiting
 from chattwist.cluster import Timings
+from chattwist.errand import What
 from chattwist.forwarded import MOST
 from chattwist.protocol.backend import Committed, Done
 from chattwist.replication.log import Log
@@ -129,9 +130,14 @@ class FakeOutside:
         self.relays: int | None = None
         self.error: errors.ChatError | None = None
         self.bugs = 0
+        self.begun = False
         self.here = True
         self.ended: list[str] = []
         self.marks: list[tuple[tuple[str, ...], Done]] = []
+
+    def is_begun(self, what: What) -> bool:
+        """See Outside."""
+        return self.begun
 
     def mark_read(self, ids: tuple[str, ...], done: Done) -> None:
         """See Outside."""
@@ -447,6 +453,15 @@ class NewViewTests(RouterTests):
         self.router.deliver(0, Again(FIRST + 1))
         self.router.role("", None)
         self.submit(KEYED)
+        self.pass_time(self.timings.patience + 0.1)
+        self.assertEqual(self.codes(), [454, 451])
+
+    def test_repeated_while_there_is_no_primary(self) -> None:
+        """What is here under the retry key may be committed yet: 454, and not that nothing was recorded."""
+        self.outside.begun = True
+        self.router.role("", None)
+        self.submit(KEYED)
+        self.submit()
         self.pass_time(self.timings.patience + 0.1)
         self.assertEqual(self.codes(), [454, 451])
 
