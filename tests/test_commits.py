@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors, model
 from chattwist.chat import Chat
-from chattwist.commits import MOST_OPERATIONS, MOST_TURNS, Commits
+from chattwist.commits import MANY, MOST_OPERATIONS, Commits
 from chattwist.protocol.backend import Committed
 from chattwist.protocol.client import Client
 from chattwist.requests import HERE, AnyRequest, ChangePassword, Delete, Register, Send, Sends
@@ -203,22 +203,53 @@ class CommitsTests(SynchronousTestCase):
         self.assertEqual([answer.replicas for answer in self.answers], [3, 3])
 
     def keep_asking(self, left: int) -> None:
-        """A request now, and one in each turn that follows."""
+        """A request now, and one in each turn that follows; a turn takes a millisecond."""
+        self.clock.rightNow += 0.001
         if left:
             self.send()
             self.clock.callLater(0, self.keep_asking, left - 1)
 
+    def answered(self, count: int) -> None:
+        """So many requests share a commit, which takes 10 ms; meanwhile there is another one, which waits."""
+        for _ in range(count):
+            self.send()
+        self.turn()
+        self.send()
+        self.clock.rightNow += 0.01
+        self.journal.end()
+
     def test_those_who_were_answered_come_along(self) -> None:
-        """What waited during a commit waits for a moment longer, but not for as long as somebody asks."""
-        for asking, expected in (1, 2), (5 * MOST_TURNS, MOST_TURNS):
-            self.send()
-            self.turn()
-            self.send()
-            self.journal.end()
+        """What waited during a commit waits for those who were answered and ask again; not for others, nor for ever."""
+        for answered, asking, expected in (1, 0, 1), (1, 1, 2), (1, 20, 2), (8, 4, 5), (8, 20, 9):
+            self.answered(answered)
             self.clock.callLater(0, self.keep_asking, asking)
             self.turn()
             self.assertEqual(len(self.journal.begun[1]), expected)
             self.setUp()
+
+    def test_no_longer_than_the_commit_before(self) -> None:
+        """However many were answered, and however slowly they ask again."""
+        self.answered(100)
+        self.clock.callLater(0, self.keep_asking, 90)
+        self.turn()
+        self.assertIn(len(self.journal.begun[1]), range(8, 13))
+
+    def test_many(self) -> None:
+        """Nobody waits for others behind a large commit."""
+        self.answered(MANY)
+        self.clock.callLater(0, self.keep_asking, 5)
+        self.turn()
+        self.assertEqual(len(self.journal.begun[1]), 1)
+
+    def test_after_a_pause(self) -> None:
+        """Nobody waits for those who were answered long ago."""
+        self.answered(8)
+        self.turn()
+        self.journal.end()
+        self.clock.advance(1)
+        self.send()
+        self.turn()
+        self.assertEqual(len(self.journal.begun[2]), 1)
 
     def test_bounded(self) -> None:
         """A commit holds no more than it may; the rest follows in order."""
