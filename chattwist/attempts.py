@@ -42,17 +42,19 @@ class Attempts:
 
     def not_tried(self, name: str, address: str) -> None:
         """That try was turned away before its password was looked at."""
-        for table, index in ((self._accounts, name), (self._addresses, address)):
-            if index in table:
-                failures, when = table[index]
-                table[index] = max(0.0, failures - 1), when
+        _take_back(self._accounts, name)
+        _take_back(self._addresses, address)
 
     def succeeded(self, name: str, address: str) -> None:
         """That try's password was right: the account's failures are forgotten, the address's but for the others."""
         self._accounts.pop(name, None)
-        if address in self._addresses:
-            failures, when = self._addresses[address]
-            self._addresses[address] = max(0.0, failures - 1), when
+        _take_back(self._addresses, address)
+
+
+def _take_back(table: OrderedDict[str, tuple[float, float]], index: str) -> None:
+    if index in table:
+        failures, when = table[index]
+        table[index] = max(0.0, failures - 1), when
 
 
 def _count(table: OrderedDict[str, tuple[float, float]], index: str, now: float, pace: Pace) -> float:

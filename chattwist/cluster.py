@@ -43,6 +43,9 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not _is_host(self.host):
             raise ValueError(f"host {self.host!r} is neither the name of a machine nor an address")
+        msgspec.structs.force_setattr(
+            self, "host", self.host.lower()
+        )  # else files that differ in it would rank otherwise
         if not self.channel:
             msgspec.structs.force_setattr(self, "channel", self.port + CHANNEL_OFFSET)
         if self.channel > HIGHEST_PORT:
@@ -93,7 +96,7 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        ports = [(replica.host.lower(), port) for replica in self.replicas for port in (replica.port, replica.channel)]
+        ports = [(replica.host, port) for replica in self.replicas for port in (replica.port, replica.channel)]
         for (host, port), times in Counter(ports).items():
             if times > 1:
                 raise ValueError(f"replicas: port {port} of {host} is given {times} times")

@@ -189,7 +189,7 @@ class Member:
         try:
             effects = self._core.step(event, self._reactor.seconds())
         except Exception as error:  # what it thinks it knows may be wrong now: it has to begin anew from the disk
-            self.log.failure("the replication failed at {event}", event=event)
+            self.log.failure("the replication failed at {event}", event=type(event).__name__)
             return self._break(error)
         for effect in effects:
             try:

@@ -4,7 +4,6 @@ Nothing is made or changed here. What passes may still fail at the start itself,
 """
 
 import errno
-import fcntl
 import os
 import socket
 from ipaddress import ip_address
@@ -100,14 +99,12 @@ def remove_stale_pid_file(path: str) -> None:
 
 
 def _check_unlocked(path: str) -> None:
-    """Try the lock that the store takes (chattwist.store.disk), and give it back."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    """Take the directory as the store does, and give it back."""
+    disk = Disk(path, make=False)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StartError(f"{path}: another process is using this directory") from None
+        disk.lock()
     finally:
-        os.close(directory)
+        disk.release()
 
 
 def _failure_to_bind(family: int, kind: int, address: tuple[object, ...]) -> OSError | None:

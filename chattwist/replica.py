@@ -60,7 +60,7 @@ class Replica:
         self._commits = Commits(reactor, chat, stamps, self._clock, self, self.result, self._results, self._is_settled)
         self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
         self._router = Router(
-            self._rank, lambda: reactor.seconds(), cluster.timings, log, self._commits, self._grants, self,
+            self._rank, reactor.seconds, cluster.timings, log, self._commits, self._grants, self,
             crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
         self._role = ""
@@ -70,7 +70,7 @@ class Replica:
         )
         self._delivery = Delivery(chat, log, self._online, self._roster, lambda work: reactor.callLater(0, work))
         self._marks = ReadMarks(self.submit, lambda work: reactor.callLater(0, work), self.log_bug)
-        self._seconds = lambda: float(reactor.seconds())
+        self._seconds = reactor.seconds
         # since when this replica is in no view; None once that is told
         self._alone_since: float | None = reactor.seconds()
         self._ticks = LoopingCall(self._tick)
@@ -208,7 +208,7 @@ class Replica:
         if self.core.fit:
             return None
         return errors.NoSpace(
-            "not recorded: this replica's disk is full; free some space there, or use another replica"
+            "not recorded: this replica's disk is full, or does not answer; free some space there, or use another replica"
         )
 
     def result(self, operation: model.AnyOperation, replicas: int) -> Committed:

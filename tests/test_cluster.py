@@ -118,6 +118,14 @@ class BadFileTests(ClusterFile):
         self.assertIn("port 7 of a", self.refusal_of(replicas=[{"host": "a", "port": 7, "channel": 7}]))
         self.assertEqual(len(self.load(replicas=[*ONE, {"host": "b", "port": 5001}]).replicas), 2)
 
+    def test_case_of_hosts(self) -> None:
+        """Files that differ in the case of a host are of one cluster, and number its replicas alike."""
+        one, other = (
+            self.load(replicas=[{"host": host, "port": 5001} for host in ("alpha", b)]) for b in ("beta", "Beta")
+        )
+        self.assertEqual(one, other)
+        self.assertEqual(one.names, ("alpha:5001", "beta:5001"))
+
     def test_hosts(self) -> None:
         """A mistyped host is found before anybody looks it up."""
         for host in "10.0.0..2", "a" * 70, "a\0b":

@@ -29,6 +29,10 @@ class RememberedTests(SynchronousTestCase):
         self.assertEqual(remembered.decode(b"", THREE), State())
         self.assertEqual(remembered.decode(remembered.encode(State(), THREE), THREE[1:]), State(NEVER))
 
+    def test_case_of_hosts(self) -> None:
+        """An earlier program kept the case in which the cluster file had the hosts."""
+        self.assertEqual(self.after(THREE, ("host:5001", "Host:5002", "HOST:5003")), self.after(THREE))
+
     def test_other_ranks(self) -> None:
         """Where a replica was put before them, or one that was not in the view is taken away, the view has the same members."""
         self.assertEqual(self.after(("host:4000", *THREE)), State((5, 2), View((4, 2), (2, 3)), damaged=True))

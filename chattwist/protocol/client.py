@@ -41,7 +41,9 @@ class Client(Protocol):
         self._unsent = 0  # bytes written since all had gone out
         self._events = 0  # those of them that are events
         self._behind: float | None = None  # since when events are refused because of those
-        self._since = clients.now()  # when it last sent or read something
+        self._since = (
+            clients.now()
+        )  # since when it leaves something unread; or else when it last sent or was sent something
         self._known = self._since  # when it was last seen logged in
         self._waits = False  # whether a line may be taken that could not be before, or the end of the input
         self._pumping = self._paused = self._input_ended = self._closing = False
@@ -66,7 +68,8 @@ class Client(Protocol):
         """Take in what came, as far as the session takes lines now."""
         if self._closing:
             return  # read only so that closing does not cut off our last words
-        self._since = self._clients.now()
+        if not self._unsent:
+            self._since = self._clients.now()
         self._session.heard()
         self._reader.feed(data)
         self._pump()
@@ -98,8 +101,6 @@ class Client(Protocol):
 
     def _gone_out(self) -> None:
         """All that was written has gone out."""
-        if self._unsent:
-            self._since = self._clients.now()
         self._unsent = self._events = 0
         self._behind = None
         if self._closing:
@@ -189,6 +190,8 @@ class Client(Protocol):
             return
         if not self._out:
             self._clients.flush_soon(self)
+        if not self._unsent:
+            self._since = self._clients.now()
         self._out.append(data)
         self._unsent += len(data)
 

@@ -96,8 +96,7 @@ class Session:
                 self._calls.append(run)
             if self._seen:
                 self._read_with(run)
-            name, text, _ = found.groups()
-            run.items.append((name.decode(), text.decode()))
+            run.items.append((found[1].decode(), found[2].decode()))
             self._running += 1
         return self._running > before
 
@@ -221,8 +220,9 @@ class Session:
 
     def push(self, message: model.Sent) -> None:
         """Push a message that arrived; while the client is behind in reading, that waits in the mailbox."""
-        if self._behind is None and not self._try_to_push(message):
-            self._behind = place(message)
+        if self._behind is not None or not self._try_to_push(message):
+            where = place(message)
+            self._behind = min(self._behind or where, where)  # one that comes late stands before others
 
     def _try_to_push(self, message: model.Sent) -> bool:
         sink, message_id = self.sink, message.id
@@ -239,9 +239,10 @@ class Session:
         if account is None or start is None:
             return
         self._behind = None
+        pushed = set(self._pushed)
         for index in range(position(account.messages, start), len(account.messages)):
             message = account.messages[index]
-            if message.id in account.unread and not self._try_to_push(message):
+            if message.id in account.unread and message.id not in pushed and not self._try_to_push(message):
                 self._behind = place(message)
                 return
 

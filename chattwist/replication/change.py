@@ -136,7 +136,7 @@ class Changes:
         if missing and not self._is_stuck(change, missing):
             return
         change.asked -= missing
-        if not self._election.may_lead({self._own.rank: self._election.own_word(), **change.promises}):
+        if not self._election.may_lead({self._own.rank: self._own.word(), **change.promises}):
             self.change = None
         elif not self._pull(change) and not self._mend(change):
             self._install(change)
@@ -174,7 +174,7 @@ class Changes:
         if len(change.promises) + 1 < self._size:
             return []
         behind: dict[str, set[int]] = {}
-        for word in (self._election.own_word(), *change.promises.values()):
+        for word in (self._own.word(), *change.promises.values()):
             for origin, numbers in word.loose.items():
                 behind.setdefault(origin, set()).update(numbers)
         vector = self._own.log.vector
@@ -222,14 +222,14 @@ class Changes:
 
     def _is_forced(self, change: Change, members: list[int]) -> bool:
         """Whether the view may lack what was acknowledged (R16)."""
-        last = newest({self._own.rank: self._election.own_word(), **change.promises})
+        last = newest({self._own.rank: self._own.word(), **change.promises})
         return len(members) < self._size and (self._election.forcing or (last is not None and last.forced))
 
     def _logins(self, change: Change, members: Iterable[int]) -> tuple[list[Login], list[str]]:
         """The sessions of the coming members that stay, and the ids of those that have to end (R21)."""
         own = self._own.rank
         logins = {own: self._entry.logins(), **{rank: one.logins for rank, one in change.promises.items()}}
-        known = {own: self._election.own_word(), **change.promises}
+        known = {own: self._own.word(), **change.promises}
         last = newest(known)
         lost: list[Login] = []
         if self._majority and last is not None and not any(one.current and one.view == last for one in known.values()):

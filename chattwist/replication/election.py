@@ -5,7 +5,7 @@ from typing import Protocol
 
 from chattwist.cluster import Timings
 from chattwist.replication.contact import Contact
-from chattwist.replication.messages import Promise, View
+from chattwist.replication.messages import View
 from chattwist.replication.own import Own
 from chattwist.replication.steps import Say
 
@@ -76,14 +76,7 @@ class Election:
         if self._majority and not is_majority(1 + sum(not peer.behind for peer in peers), self._size):
             return False  # without one that has to catch up first there is no view
         beats = {peer.rank: peer.beat for peer in peers if peer.beat is not None}
-        return self.may_lead({self._own.rank: self.own_word(), **beats})
-
-    def own_word(self) -> Promise:
-        """What this replica says of itself."""
-        own = self._own
-        return Promise(
-            own.promised, {}, own.log.loose, own.log.lost, own.state.view, own.current, [], [], own.state.damaged
-        )
+        return self.may_lead({self._own.rank: self._own.word(), **beats})
 
     def may_lead(self, known: Mapping[int, Known]) -> bool:
         """Whether these replicas, this one among them, may make a view."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from chattwist.cluster import Timings
 from chattwist.replication.contact import Contact
 from chattwist.replication.messages import (
@@ -10,7 +12,6 @@ from chattwist.replication.messages import (
     Install,
     Installed,
     Login,
-    Promise,
     Refusal,
     Serving,
     State,
@@ -47,17 +48,7 @@ class Entry:
             own.unsettled.clear()  # whoever makes a view with this replica gets all of this vector to its members
             own.send(
                 rank,
-                Promise(
-                    epoch,
-                    own.log.vector,
-                    own.log.loose,
-                    own.log.lost,
-                    own.state.view,
-                    own.current,
-                    self.logins(),
-                    self._heard(),
-                    own.state.damaged,
-                ),
+                msgspec.structs.replace(own.word(), vector=own.log.vector, logins=self.logins(), heard=self._heard()),
             )
 
     def fill(self, rank: int, message: Fill) -> None:

@@ -8,7 +8,7 @@ import attrs
 
 from chattwist import model
 from chattwist.replication.log import Log
-from chattwist.replication.messages import AnyMessage, State, View
+from chattwist.replication.messages import AnyMessage, Promise, State, View
 from chattwist.replication.steps import Apply, Effect, Save, Say, Send, Store
 
 Then: TypeAlias = Callable[[bool], None]  # told whether it is durable now
@@ -82,6 +82,12 @@ class Own:
     def writes_round(self) -> bool:
         """Whether what is on its way to the disk is a commit of the view, and not what is caught up with."""
         return bool(self._writes and self._writes[0].tags)
+
+    def word(self) -> Promise:
+        """What this replica says of itself, but for its operations and sessions."""
+        return Promise(
+            self.promised, {}, self.log.loose, self.log.lost, self.state.view, self.current, [], [], self.state.damaged
+        )
 
     def leave(self) -> None:
         """In no view from now on, and not complete either (R13, R16)."""

@@ -82,13 +82,8 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise explanation(name, error) from error
-
-
-def explanation(name: str, error: OSError) -> DiskFull | DiskFailed:
-    """What an error with a file means: that there is no room, or that nothing is known of the disk any more."""
-    kind = DiskFull if error.errno in _FOR_NOW else DiskFailed
-    return kind(f"{name}: {error.strerror}")
+        kind = DiskFull if error.errno in _FOR_NOW else DiskFailed
+        raise kind(f"{name}: {error.strerror}") from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from chattwist.errors import DiskFailed, DiskFull
 from chattwist.model import AnyOperation
 from chattwist.store import codec
 from chattwist.store.disk import IDisk
-from chattwist.store.files import explanation, journal_name, new_file, sync, write_all
+from chattwist.store.files import explained, journal_name, new_file, sync, write_all
 
 
 class Journal:
@@ -25,7 +25,6 @@ class Journal:
         self._disk = disk
         self._handle = handle
         self._unfinished = unfinished
-        self._failure: DiskFailed | None = None
 
     @classmethod
     def create(cls, disk: IDisk, number: int, previous: int) -> "Journal":
@@ -39,8 +38,8 @@ class Journal:
     def append(self, operations: Sequence[AnyOperation]) -> None:
         """Record operations, all or none.
 
-        DiskFull: none was recorded, and the journal goes on. DiskFailed: whether they were is not known, and the
-        journal takes nothing any more. ValueError: more than codec.LONGEST bytes; none was recorded.
+        DiskFull: none was recorded, and the journal goes on. DiskFailed: whether they were is not known, and
+        nothing may be appended any more. ValueError: more than codec.LONGEST bytes; none was recorded.
         """
         self.finish_line()
         line, crc = codec.encode(operations, self.crc)
@@ -49,15 +48,9 @@ class Journal:
 
     def finish_line(self) -> None:
         """Give the last record its newline, if it is missing. DiskFull, DiskFailed."""
-        if self._failure is not None:
-            raise DiskFailed(str(self._failure))
         if self._unfinished:
             self._write(b"\n")
             self._unfinished = False
-
-    def refuse(self, failure: DiskFailed) -> None:
-        """Take nothing any more."""
-        self._failure = failure
 
     def close(self) -> None:
         """Give the file back."""
@@ -66,17 +59,12 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         try:
-            try:
+            with explained(self.name):
                 write_all(self._disk, self._handle, data, self.size)
-            except OSError as error:
-                raise explanation(self.name, error) from error
-            sync(self._disk, self._handle, self.name)
         except DiskFull:
             self._cut_back()
             raise
-        except DiskFailed as failure:
-            self.refuse(failure)
-            raise
+        sync(self._disk, self._handle, self.name)
         self.size += len(data)
 
     def _cut_back(self) -> None:
@@ -85,6 +73,4 @@ class Journal:
             self._disk.truncate(self._handle, self.size)
             self._disk.sync(self._handle)
         except OSError as error:
-            failure = DiskFailed(f"{self.name}: cannot be cut back to its last whole record: {error.strerror}")
-            self.refuse(failure)
-            raise failure from error
+            raise DiskFailed(f"{self.name}: cannot be cut back to its last whole record: {error.strerror}") from error

@@ -25,6 +25,7 @@ from chattwist.store.files import NewFile, new_file, snapshot_name
 from chattwist.store.history import History, Operations
 
 RECORD = 500  # operations in a record
+NOBODYS = "-"  # the text of a message that nobody can read, and of which a copy may have gone to somebody else
 SLICE = 1024 * 1024  # bytes between two fsyncs: the journal's own fsync never waits for more than this
 
 
@@ -51,7 +52,7 @@ class Obsolete:
     def strip(self, operation: model.AnyOperation) -> model.AnyOperation:
         """Second pass: the operation without what is useless."""
         if isinstance(operation, model.Sent):
-            return msgspec.structs.replace(operation, text="") if self._is_gone(operation) else operation
+            return self._without_text(operation)
         # by a registration's key its copies are known, of which only one is to be an account
         if operation.key and operation.at < self.keys_before and not isinstance(operation, model.Registered):
             operation = msgspec.structs.replace(operation, key="")
@@ -59,10 +60,13 @@ class Obsolete:
             return msgspec.structs.replace(operation, password="")
         return operation
 
-    def _is_gone(self, message: model.Sent) -> bool:
+    def _without_text(self, message: model.Sent) -> model.Sent:
+        """An empty text says that the message is deleted, and with it all that were sent under its retry key (R6)."""
         if message.id in self.messages:
-            return True
-        return message.sender in self.accounts and message.recipient in self.accounts
+            return msgspec.structs.replace(message, text="")
+        if message.sender in self.accounts and message.recipient in self.accounts:
+            return msgspec.structs.replace(message, text=NOBODYS if message.key else "")
+        return message
 
     def _is_replaced(self, operation: model.Registered | model.PasswordChanged) -> bool:
         account = operation.id if isinstance(operation, model.Registered) else operation.account

@@ -79,18 +79,23 @@ class Store:
         has to end. ValueError: more than codec.LONGEST bytes; none was recorded.
         """
         assert self._journal is not None, "append before all was loaded"
-        if self._failure is not None:
-            raise DiskFailed(str(self._failure))
-        if self._journal.size > max(self._rotate_at, self._snapshot_size):
-            self._journal = self._rotate(self._journal)
-        self._journal.append(operations)
+        with self._unless_failed():
+            if self._journal.size > max(self._rotate_at, self._snapshot_size):
+                self._journal = self._rotate(self._journal)
+            self._journal.append(operations)
 
     def save_state(self, data: bytes) -> None:
         """Replace what state() gives by another JSON object; DiskFull and DiskFailed as for append."""
+        with self._unless_failed():
+            state.save(self.disk, data)
+
+    @contextmanager
+    def _unless_failed(self) -> Iterator[None]:
+        """Do something with the disk; what fails is the last thing that is done (R9)."""
         if self._failure is not None:
             raise DiskFailed(str(self._failure))
         try:
-            state.save(self.disk, data)
+            yield
         except DiskFailed as failure:
             self._failure = failure
             raise
@@ -104,11 +109,8 @@ class Store:
 
         DiskFailed: whether the snapshot's name is durable is not known, so all stays, and the store takes nothing more.
         """
-        try:
+        with self._unless_failed():  # in this thread the kernel tells it, so another one would never hear of it
             sync_directory(self.disk)
-        except DiskFailed as failure:  # in this thread the kernel told it, so another one would never hear of it
-            self._failure = failure
-            raise
         found = layout(self.disk.names())
         if found.snapshot:
             self._snapshot_size = self.disk.size(snapshot_name(found.snapshot))
@@ -188,9 +190,6 @@ class Store:
             self._rotate_at = journal.size + self._journal_size // 8
             log.warn("{name} goes on, there is no room for the next: {full}", name=journal.name, full=full)
             return journal
-        except DiskFailed as failure:
-            journal.refuse(failure)
-            raise
         journal.close()
         self._rotate_at = self._journal_size
         self.closed = journal.number

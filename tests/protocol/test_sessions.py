@@ -4,6 +4,7 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import model
 from chattwist.cluster import DEFAULT, Limits, Timings
 from chattwist.errors import DiskFailed, DiskFull
 from tests.wire import Connection, World
@@ -419,6 +420,47 @@ class SlowReaderTests(SynchronousTestCase):
         self.assertFalse(ann.transport.aborted)
         world.clock.pump([1] * 3)
         self.assertTrue(ann.transport.aborted)
+
+    def test_stalled_and_talking(self) -> None:
+        """Nor is one spared that sends something now and then."""
+        world = World(timings=Timings(stalled=60))
+        ann = logged_in(world, "ann")
+        ann.transport.stuck = True
+        ann.send(b"NOOP\n")
+        world.clients.startFactory()
+        self.addCleanup(world.clients.stopFactory)
+        for _ in range(7):
+            ann.send(b"x")
+            world.clock.pump([1] * 9)
+        self.assertTrue(ann.transport.aborted)
+
+    def test_slow_behind_a_pause(self) -> None:
+        """Who was silent for long may take as long as anybody to read what comes then."""
+        world = World(timings=Timings(stalled=60))
+        ann, bob = logged_in(world, "ann"), logged_in(world, "bob")
+        world.clients.startFactory()
+        self.addCleanup(world.clients.stopFactory)
+        world.pass_time(90)
+        ann.transport.stuck = True
+        bob.send(b"SEND ann hi\n")
+        world.pass_time(50)
+        self.assertFalse(ann.transport.aborted)
+        ann.transport.stuck = False
+        world.run()
+        self.assertIn(b" ann hi", ann.received())
+
+    def test_late_while_behind(self) -> None:
+        """What another replica had, and comes late, is pushed as well, each message once."""
+        world = self.flood()
+        bob, account = world.connections["bob"], world.chat.account("bob")
+        assert account is not None
+        early = account.messages[3].at  # one that is written ahead
+        world.replica.applied([model.Sent("z-1", early, account.id, account.id, "late")], [])
+        world.replica.role("primary", world.replica._router.view)
+        bob.transport.stuck = False
+        world.run()
+        ids = [line.split()[2] for line in bob.received().decode().splitlines() if line.startswith("* MSG")]
+        self.assertEqual(sorted(ids), sorted(world.chat.messages))
 
 
 class DeadlineTests(SynchronousTestCase):

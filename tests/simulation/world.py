@@ -183,7 +183,9 @@ class World:
     def is_in_one_view(self) -> bool:
         """Whether the lowest replica leads, and all are in its view."""
         view = self.machines[0].view
-        if view is None or not all(machine.runs and machine.view == view for machine in self.machines):
+        if view is None or not all(
+            machine.runs and not machine.leaving and machine.view == view for machine in self.machines
+        ):
             return False
         owns = [machine.replica.core.own for machine in self.machines]
         return owns[0].leads and all(own.serving for own in owns) and len(view.members) == len(owns)

@@ -58,24 +58,25 @@ class JournalTests(SynchronousTestCase):
             self.assertIn(loaded(disk.after_power_loss(seed)), ([], [message(2, "y" * (seed * 7))]))
 
     def test_cannot_be_cut_back(self) -> None:
-        """If what did not fit cannot be taken back, the journal takes nothing any more."""
+        """If what did not fit cannot be taken back, the store takes nothing any more."""
         for faults in ((errno.ENOSPC, errno.EIO), (errno.ENOSPC, 0, errno.EIO)):
-            self.setUp()
-            self.fail_next(*faults)
-            self.refuses()
+            self.refuses(*faults)
 
     def test_errors(self) -> None:
-        """After an error of a write, or any of an fsync, the journal takes nothing any more: it does not try again."""
+        """After an error of a write, or any of an fsync, the store takes nothing any more: it does not try again."""
         for faults in ((errno.EIO,), (0, errno.EIO), (0, errno.ENOSPC), (errno.EBADF,)):
-            self.setUp()
-            self.fail_next(*faults)
-            self.refuses()
+            self.refuses(*faults)
 
-    def refuses(self) -> None:
-        """Now and ever after, without touching the disk."""
-        self.assertRaises(DiskFailed, self.journal.append, [message(2)])
+    def refuses(self, *faults: int) -> None:
+        """With these, a store that goes on with the journal refuses, now and ever after, without touching the disk."""
+        self.setUp()
+        self.disk = self.disk.after_kill()
+        store = started(self.disk)
+        self.fail_next(*faults)
+        self.assertRaises(DiskFailed, store.append, [message(2)])
         before = len(self.disk.calls)
-        self.assertRaises(DiskFailed, self.journal.append, [message(3)])
+        self.assertRaises(DiskFailed, store.append, [message(3)])
+        self.assertRaises(DiskFailed, store.save_state, b"{}")
         self.assertEqual(len(self.disk.calls), before)
         self.assertIn(self.found(), ([message(1)], [message(1), message(2)]))
 

@@ -106,6 +106,22 @@ class StripTests(SynchronousTestCase):
         sent = message(6, key="key")
         self.assertEqual(compacted([old, sent, new], now=DAY + 6), [model.Read("a-4", 5, BOB, ()), sent, new])
 
+    def test_one_key_for_two_recipients(self) -> None:
+        """On two sides of a cut one key was used for two recipients: the message that counts is not lost with the other one."""
+        operations: list[AnyOperation] = [
+            *(
+                model.Registered(f"a-{number}", number, name, "hash")
+                for number, name in enumerate(("ann", "bob", "cyd"), 1)
+            ),
+            model.Sent("b-1", 10, "a-1", "a-2", "to bob", "key", 1),
+            model.Sent("c-1", 11, "a-1", "a-3", "to cyd", "key", 2),
+            model.Unregistered("a-4", 12, "a-1"),
+            model.Unregistered("a-5", 13, "a-2"),
+        ]
+        self.assertNotIn("to bob", [one.text for one in compacted(operations) if isinstance(one, model.Sent)])
+        for chat in chat_of(operations), chat_of(compacted(operations)):
+            self.assertEqual([message.text for message in chat.accounts["a-3"].messages], ["to cyd"])
+
     def test_the_chat_is_the_same(self) -> None:
         """A chat loaded from a snapshot is the one that was compacted, also with a message stored twice."""
         operations: list[AnyOperation] = [
