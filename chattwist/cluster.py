@@ -59,7 +59,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long to wait, in seconds: for clients, and among replicas."""
 
     login_deadline: Seconds = 600.0  # connected without logging in
-    idle: Seconds = 604800.0  # logged in without sending a line
+    idle: Seconds = 604800.0  # logged in without sending or being sent anything
     stalled: Seconds = 60.0  # not reading the replies that wait for it
     behind: Seconds = 2.0  # not reading while more messages arrive for it than ``limits.output`` holds
     heartbeat: Seconds = 0.25  # between two signs of life of a replica

@@ -89,7 +89,7 @@ class Logins:
                 return error
             except Exception:
                 self.log.failure("a command with a password failed")
-                return errors.Internal("internal error, logged; nothing was done; other commands still work")
+                return errors.Internal(errors.BUG)
 
         Deferred.fromCoroutine(answered()).addCallback(done).addErrback(
             lambda failure: self.log.failure("an answer could not be given", failure=failure)

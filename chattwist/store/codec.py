@@ -23,6 +23,7 @@ from zlib import crc32
 import msgspec
 
 from chattwist import model
+from chattwist.errors import ChattwistError
 
 VERSION: Final = 1
 LONGEST: Final = 64 * 1024 * 1024  # bytes of a line; what is longer is no line of ours
@@ -68,7 +69,7 @@ _header = msgspec.json.Decoder(Header)
 _end = msgspec.json.Decoder(SnapshotEnd)
 
 
-class NewerVersion(Exception):
+class NewerVersion(ChattwistError):
     """A line with a good sum that this version does not understand; the text says what it needs."""
 
 

@@ -10,7 +10,7 @@ from chattwist.store import codec, state
 from chattwist.store.disk import IDisk
 from chattwist.store.files import journal_name, layout, missing, readable, snapshot_name
 
-ADVICE = "Nothing was changed. Restore it from a backup, or start once with --salvage to keep all that is whole"
+ADVICE = "Nothing was changed. Restore it from a backup; or, to keep all that is whole, start twistd chatreplica --salvage once"
 
 
 class Damage(StoreError):
