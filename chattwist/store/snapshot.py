@@ -2,8 +2,8 @@
 
 Every operation's id stays, for replicas catch up by them. What goes is the text of deleted messages and of those
 between two deleted accounts, password hashes that were replaced or whose account is deleted, and retry keys older
-than a day. A message's retry key stays with its text, because a second copy of the message may yet come from a
-replica that was cut off, and only the key tells that it is one (see chattwist.chat).
+than a day. A message's retry key stays, because a second copy of the message may yet come from a replica that was
+cut off, and only the key tells that it is one (see chattwist.chat).
 
 ``python -m chattwist.store.snapshot DIRECTORY UPTO`` does it in a process of its own, at low priority.
 """
