@@ -33,6 +33,12 @@ def _is_host(host: str) -> bool:
         return False
 
 
+def without_case(host: str) -> str:
+    """``host`` in small letters, but for the interface behind the ``%`` of an address, whose name has a case."""
+    name, percent, interface = host.partition("%")
+    return name.lower() + percent + interface
+
+
 class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where one replica is: clients come to ``port``, the other replicas to ``channel`` (default: port + 10000)."""
 
@@ -43,9 +49,8 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not _is_host(self.host):
             raise ValueError(f"host {self.host!r} is neither the name of a machine nor an address")
-        msgspec.structs.force_setattr(
-            self, "host", self.host.lower()
-        )  # else files that differ in it would rank otherwise
+        # else files that differ in it would rank otherwise
+        msgspec.structs.force_setattr(self, "host", without_case(self.host))
         if not self.channel:
             msgspec.structs.force_setattr(self, "channel", self.port + CHANNEL_OFFSET)
         if self.channel > HIGHEST_PORT:

@@ -16,6 +16,7 @@ from chattwist.requests import HERE, AnyRequest, Sends, Tag
 MOST_OPERATIONS = 2000
 QUIET_TURNS = 10  # of the reactor, which bring nothing: nobody else comes along
 MANY = 300  # operations in a commit, from which on waiting for more of them costs more than it brings
+RECORDED = "it is recorded, but it could not be confirmed now; repeat it in a moment"
 
 
 class Journal(Protocol):
@@ -125,8 +126,10 @@ class Commits:
     def _written(self, batch: Batch, mark: tuple[int, int], failure: BaseException | None, replicas: int) -> None:
         if failure is not None:
             error = self._not_committed(failure, mark)
-            for done, _ in batch.told:
-                self._answer(done, error)
+            made = {operation.id for operation in batch.operations}
+            for done, operation in batch.told:
+                before = operation is not None and operation.id not in made  # recorded under its retry key (R6)
+                self._answer(done, errors.OutcomeUnknown(RECORDED) if before else error)
             self._tell_sends(batch, error, 0)
         else:
             if self._full and batch.operations:

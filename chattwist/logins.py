@@ -114,7 +114,7 @@ class Logins:
             return await self._login(session, self._chat.accounts[first.id].name, password, takeover=True)
         except errors.WrongPassword:
             raise errors.NameTaken(f"the name {name} is taken; choose another") from None
-        except errors.NoPrimary:  # something is recorded, though
+        except (errors.NoPrimary, errors.NoSpace):  # something is recorded, though
             raise errors.OutcomeUnknown(HALF_REGISTERED) from None
 
     async def _confirm(self, registered: model.Registered, session: Session) -> None:

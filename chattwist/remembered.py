@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from chattwist.cluster import without_case
 from chattwist.errors import StoreError
 from chattwist.replication.messages import NEVER, Epoch, State, View
 
@@ -32,7 +33,9 @@ def decode(data: bytes, replicas: Sequence[str]) -> State:
         saved = msgspec.json.decode(data, type=_Saved) if data else _Saved()
     except msgspec.DecodeError as error:
         raise StoreError(f"state.json: not of this version ({error}); start the version that wrote it") from error
-    before = tuple(name.lower() for name in saved.replicas) or tuple(replicas)  # an earlier program kept their case
+    before = tuple(without_case(name) for name in saved.replicas) or tuple(
+        replicas
+    )  # an earlier program kept their case
 
     def rank_now(rank: int) -> int:
         if before == tuple(replicas):

@@ -125,6 +125,8 @@ class BadFileTests(ClusterFile):
         )
         self.assertEqual(one, other)
         self.assertEqual(one.names, ("alpha:5001", "beta:5001"))
+        zone = self.load(replicas=[{"host": "FE80::1%enP2p1s0", "port": 5001}]).replicas[0]
+        self.assertEqual(zone.host, "fe80::1%enP2p1s0")  # the name of an interface has a case
 
     def test_hosts(self) -> None:
         """A mistyped host is found before anybody looks it up."""

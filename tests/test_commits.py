@@ -167,6 +167,20 @@ class CommitsTests(SynchronousTestCase):
         self.turn()
         self.assertEqual([type(one) for one in told[0][0]], [errors.LoginFirst])
 
+    def test_repeated_beside_what_fails(self) -> None:
+        """What was recorded before, under its retry key, is not called not recorded for what shares its commit."""
+        for failure, codes in (errors.DiskFull("x"), [454, 452]), (errors.NotBegun(), [454, 451]):
+            self.send(key="k")
+            self.turn()
+            self.journal.end()
+            self.answers.clear()
+            self.send(key="k")
+            self.send("other")
+            self.turn()
+            self.journal.end(failure)
+            self.assertEqual([answer.code for answer in self.answers], codes)
+            self.setUp()
+
     def test_as_many_as_fit(self) -> None:
         """A commit takes no more that were sent together than fit, but for the last of them."""
         size = MOST_OPERATIONS // 2 - 1

@@ -112,3 +112,7 @@ class WithoutPrimaryTests(SynchronousTestCase):
         bob.send(b"@!r REGISTER ann secret-of-ann\n@!r REGISTER bob secret-of-bob\n")
         self.world.pass_time(4)
         self.assertEqual([line[:7] for line in bob.received().splitlines()], [b"@!r 454", b"@!r 451"])
+        self.world.replica.core.own.full_until = self.world.clock.seconds() + 100
+        bob.send(b"@!r REGISTER ann secret-of-ann\n@!r REGISTER bob secret-of-bob\n")
+        self.world.pass_time(4)
+        self.assertEqual([line[:7] for line in bob.received().splitlines()], [b"@!r 454", b"@!r 452"])

@@ -101,6 +101,8 @@ class Client(Protocol):
 
     def _gone_out(self) -> None:
         """All that was written has gone out."""
+        if self._unsent:
+            self._since = self._clients.now()
         self._unsent = self._events = 0
         self._behind = None
         if self._closing:

@@ -9,8 +9,6 @@ from functools import partial
 
 from chattwist import errors, model
 from chattwist.accounts import Account
-from chattwist.chat import position
-from chattwist.model import Place, place
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend, Committed, Sink
 from chattwist.protocol.call import Call, Then
@@ -63,7 +61,7 @@ class Session:
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet out (R8)
         self._shown: dict[str, None] = {}  # ids of messages
         self._shown_before = self._shown  # and of those that were shown before them
-        self._behind: Place | None = None  # the first message that waits because the client is behind in reading
+        self._behind: list[model.Sent] = []  # messages that wait because the client is behind in reading
 
     # -- lines in
 
@@ -220,9 +218,8 @@ class Session:
 
     def push(self, message: model.Sent) -> None:
         """Push a message that arrived; while the client is behind in reading, that waits in the mailbox."""
-        if self._behind is not None or not self._try_to_push(message):
-            where = place(message)
-            self._behind = min(self._behind or where, where)  # one that comes late stands before others
+        if self._behind or not self._try_to_push(message):
+            self._behind.append(message)
 
     def _try_to_push(self, message: model.Sent) -> bool:
         sink, message_id = self.sink, message.id
@@ -235,16 +232,12 @@ class Session:
 
     def _catch_up(self) -> None:
         """All went out: push what arrived meanwhile, as much of it as goes."""
-        account, start = self.account, self._behind
-        if account is None or start is None:
-            return
-        self._behind = None
-        pushed = set(self._pushed)
-        for index in range(position(account.messages, start), len(account.messages)):
-            message = account.messages[index]
-            if message.id in account.unread and message.id not in pushed and not self._try_to_push(message):
-                self._behind = place(message)
+        account, waiting = self.account, self._behind
+        for index, message in enumerate(waiting):
+            if account is not None and message.id in account.unread and not self._try_to_push(message):
+                self._behind = waiting[index:]
                 return
+        self._behind = []
 
     def event(self, text: str) -> None:
         """Write an event between two replies."""
@@ -264,7 +257,7 @@ class Session:
     def drained(self) -> None:
         """All that was written has gone out."""
         self._out = len(self._pushed)
-        if self._behind is not None:
+        if self._behind:
             self._catch_up()
         if self._reading is not None:
             (key, ids), self._reading = self._reading, None
@@ -335,7 +328,7 @@ class Session:
 
     def _forget(self) -> None:
         self.account = None
-        self._pushed, self._out, self._seen, self._reading, self._behind = [], 0, 0, None, None
+        self._pushed, self._out, self._seen, self._reading, self._behind = [], 0, 0, None, []
         self._shown = self._shown_before = {}
 
     def leave(self) -> None:

@@ -151,7 +151,7 @@ def make_directory(path: str) -> None:
 
 def replica_name(address: Address) -> str:
     """What a certificate calls the replica: ``host:port``, the port that clients use."""
-    return quote(f"{address.host}:{address.port}", safe=":")
+    return quote(f"{address.host.lower()}:{address.port}", safe=":")
 
 
 def named(certificate: x509.Certificate) -> str | None:
@@ -166,7 +166,7 @@ def named(certificate: x509.Certificate) -> str | None:
 
 def file_name(address: Address) -> str:
     """The file of one replica's key and certificate."""
-    return f"replica-{quote(address.host, safe='')}-{address.port}.pem"
+    return f"replica-{quote(address.host.lower(), safe='')}-{address.port}.pem"
 
 
 def key_pem(private: ec.EllipticCurvePrivateKey) -> bytes:

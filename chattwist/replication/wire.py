@@ -78,7 +78,7 @@ def greeting(cluster: Cluster) -> bytes:
 
     Not the channels, which one may reach through a proxy.
     """
-    replicas = sorted((replica.host, replica.port) for replica in cluster.replicas)
+    replicas = sorted((replica.host.lower(), replica.port) for replica in cluster.replicas)
     return FORMAT + b" " + hashlib.sha256(msgspec.json.encode([replicas, cluster.mode])).hexdigest().encode()
 
 

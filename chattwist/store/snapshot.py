@@ -2,8 +2,9 @@
 
 Every operation's id stays, for replicas catch up by them. What goes is the text of deleted messages and of those
 between two deleted accounts, password hashes that were replaced or whose account is deleted, and retry keys older
-than a day. A message's retry key stays, because a second copy of the message may yet come from a replica that was
-cut off, and only the key tells that it is one (see chattwist.chat).
+than a day. A message's retry key stays with its text, because a second copy of the message, maybe to somebody else,
+may be here or yet come from a replica that was cut off. Only the key tells that it is one, and an empty text would say
+that all of them are deleted (see chattwist.chat).
 
 ``python -m chattwist.store.snapshot DIRECTORY UPTO`` does it in a process of its own, at low priority.
 """
@@ -25,7 +26,6 @@ from chattwist.store.files import NewFile, new_file, snapshot_name
 from chattwist.store.history import History, Operations
 
 RECORD = 500  # operations in a record
-NOBODYS = "-"  # the text of a message that nobody can read, and of which a copy may have gone to somebody else
 SLICE = 1024 * 1024  # bytes between two fsyncs: the journal's own fsync never waits for more than this
 
 
@@ -52,7 +52,7 @@ class Obsolete:
     def strip(self, operation: model.AnyOperation) -> model.AnyOperation:
         """Second pass: the operation without what is useless."""
         if isinstance(operation, model.Sent):
-            return self._without_text(operation)
+            return msgspec.structs.replace(operation, text="") if self._is_gone(operation) else operation
         # by a registration's key its copies are known, of which only one is to be an account
         if operation.key and operation.at < self.keys_before and not isinstance(operation, model.Registered):
             operation = msgspec.structs.replace(operation, key="")
@@ -60,13 +60,10 @@ class Obsolete:
             return msgspec.structs.replace(operation, password="")
         return operation
 
-    def _without_text(self, message: model.Sent) -> model.Sent:
-        """An empty text says that the message is deleted, and with it all that were sent under its retry key (R6)."""
+    def _is_gone(self, message: model.Sent) -> bool:
         if message.id in self.messages:
-            return msgspec.structs.replace(message, text="")
-        if message.sender in self.accounts and message.recipient in self.accounts:
-            return msgspec.structs.replace(message, text=NOBODYS if message.key else "")
-        return message
+            return True
+        return not message.key and message.sender in self.accounts and message.recipient in self.accounts
 
     def _is_replaced(self, operation: model.Registered | model.PasswordChanged) -> bool:
         account = operation.id if isinstance(operation, model.Registered) else operation.account

@@ -450,17 +450,28 @@ class SlowReaderTests(SynchronousTestCase):
         self.assertIn(b" ann hi", ann.received())
 
     def test_late_while_behind(self) -> None:
-        """What another replica had, and comes late, is pushed as well, each message once."""
-        world = self.flood()
-        bob, account = world.connections["bob"], world.chat.account("bob")
+        """What another replica had, and comes late, is pushed as well; each message once, though others are being marked."""
+        world = World(Limits(bcrypt_cost=4, output=1800))
+        ann, bob = logged_in(world, "ann"), logged_in(world, "bob")
+        bob.send(b"LOGOUT\n")
+        ann.send(b"SEND bob old\n" * 20)
+        bob.send(b"LOGIN bob password\n")
+        bob.received()
+        ann.send(b"SEND bob first\n")
+        bob.transport.stuck = True
+        ann.send(b"SEND bob %s\n" % (b"x" * 100) * 40)
+        account = world.chat.account("bob")
         assert account is not None
-        early = account.messages[3].at  # one that is written ahead
+        early = account.messages[0].at - 1
         world.replica.applied([model.Sent("z-1", early, account.id, account.id, "late")], [])
         world.replica.role("primary", world.replica._router.view)
+        world.journal.held = True
+        bob.send(b"NOOP\n")  # counts the first one as read, which takes a while
         bob.transport.stuck = False
         world.run()
         ids = [line.split()[2] for line in bob.received().decode().splitlines() if line.startswith("* MSG")]
-        self.assertEqual(sorted(ids), sorted(world.chat.messages))
+        since = [message.id for message in account.messages if message.text != "old"]
+        self.assertEqual(sorted(ids), sorted(since))
 
 
 class DeadlineTests(SynchronousTestCase):
@@ -500,6 +511,20 @@ class DeadlineTests(SynchronousTestCase):
             self.wait(30)
         self.assertEqual((replies(ann)[-1][:3], ann.transport.write_closed), ("421", True))
         self.assertEqual(replies(bob)[-1][:3], "250")
+
+    def test_slow_is_not_idle(self) -> None:
+        """Nor is one ended that reads slowly, and says something meanwhile."""
+        world = World(timings=Timings(idle=20, stalled=60))
+        ann = logged_in(world, "ann")
+        world.clients.startFactory()
+        self.addCleanup(world.clients.stopFactory)
+        ann.transport.stuck = True
+        ann.send(b"LIST\n")
+        world.pass_time(25)
+        ann.send(b"NOOP\n")
+        ann.transport.stuck = False
+        world.pass_time(2)
+        self.assertEqual(replies(ann)[-1][:3], "250")
 
     def test_too_many(self) -> None:
         """A connection too many is told so."""
