@@ -14,8 +14,9 @@ from chattwist.requests import HERE, AnyRequest, Sends, Tag
 
 # in one commit, and as many more as one client sent together: bounds a journal record, and how long the reactor is busy
 MOST_OPERATIONS = 2000
-QUIET_TURNS = 10  # of the reactor, which bring nothing: nobody else comes along
-MANY = 300  # operations in a commit, from which on waiting for more of them costs more than it brings
+QUIET_TURNS = 10  # of the reactor that bring nothing, and nobody else is waited for
+FEW_TURNS = 2  # the same behind a large commit, where to wait costs more than it brings
+MANY = 300  # operations in a large commit
 RECORDED = "it is recorded, but it could not be confirmed now; repeat it in a moment"
 
 
@@ -62,7 +63,8 @@ class Commits:
         self._waiting: list[Waiting] = []
         self._busy = False
         self._begun = 0.0  # when, the last commit
-        self._expected, self._gather_until = 0, 0.0  # how many may come along with the next one, and until when
+        # how many may come along with the next one, until when, and for how many turns that bring nothing it waits
+        self._expected, self._gather_until, self._quiet_turns = 0, 0.0, 0
         self._full = False  # the disk, when it was last written to
 
     def submit(self, request: AnyRequest, done: Done, session: str = "", home: int = -1, tag: Tag = HERE) -> None:
@@ -197,14 +199,14 @@ class Commits:
         """Those who were answered just now may ask again at once, as long as this commit took, beside those who wait."""
         now = self._reactor.seconds()
         self._gather_until = 2 * now - self._begun
-        is_large = len(batch.operations) >= MANY
-        self._expected = 0 if is_large else len(batch.told) + len(batch.sends) + len(self._waiting)
+        self._expected = len(batch.told) + len(batch.sends) + len(self._waiting)
+        self._quiet_turns = FEW_TURNS if len(batch.operations) >= MANY else QUIET_TURNS
 
     def _gather(self, known: int = 0, quiet: int = 0) -> None:
         """Let them come along; else there are two crowds that take turns, and each has a commit for itself."""
         waiting = len(self._waiting)
         quiet = 0 if waiting > known else quiet + 1
-        if waiting >= self._expected or quiet == QUIET_TURNS or self._reactor.seconds() >= self._gather_until:
+        if waiting >= self._expected or quiet >= self._quiet_turns or self._reactor.seconds() >= self._gather_until:
             self._commit()
         else:
             self._reactor.callLater(0, self._gather, waiting, quiet)
