@@ -33,9 +33,8 @@ def decode(data: bytes, replicas: Sequence[str]) -> State:
         saved = msgspec.json.decode(data, type=_Saved) if data else _Saved()
     except msgspec.DecodeError as error:
         raise StoreError(f"state.json: not of this version ({error}); start the version that wrote it") from error
-    before = tuple(without_case(name) for name in saved.replicas) or tuple(
-        replicas
-    )  # an earlier program kept their case
+    # an earlier program kept their case
+    before = tuple(map(without_case, saved.replicas)) or tuple(replicas)
 
     def rank_now(rank: int) -> int:
         if before == tuple(replicas):

@@ -41,9 +41,7 @@ class Client(Protocol):
         self._unsent = 0  # bytes written since all had gone out
         self._events = 0  # those of them that are events
         self._behind: float | None = None  # since when events are refused because of those
-        self._since = (
-            clients.now()
-        )  # since when it leaves something unread; or else when it last sent or was sent something
+        self._since = clients.now()  # since when something is unread; or else when it last sent or read something
         self._known = self._since  # when it was last seen logged in
         self._waits = False  # whether a line may be taken that could not be before, or the end of the input
         self._pumping = self._paused = self._input_ended = self._closing = False
@@ -123,10 +121,8 @@ class Client(Protocol):
         self._pumping = True
         try:
             self._take_lines()
-            while (
-                self._session.submit_run() and self._waits
-            ):  # they may have been refused at once, so that there is room for more
-                self._take_lines()
+            while self._session.submit_run() and self._waits:
+                self._take_lines()  # what was submitted may have been refused at once, so that there is room for more
         finally:
             self._pumping = False
         if self._waits or self._paused:

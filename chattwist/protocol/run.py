@@ -21,12 +21,12 @@ SEND = re.compile(rb"(?:SEND|send) ([!-~]+) ([ -~]*[!-~] *)(\r?\n)")
 class Run(Sends):
     """Consecutive SENDs that have neither tags nor mistakes: as a Call, it is answered once, with all their replies."""
 
-    __slots__ = ("_of", "answer", "session")
+    __slots__ = ("_sender", "answer", "session")
 
     def __init__(self, session: "Session", account: Account) -> None:
         super().__init__(account.id, session.backend.mailbox)
         self.session = session
-        self._of = account
+        self._sender = account
         self.answer: bytes | None = None  # once there is one
 
     @property
@@ -45,7 +45,7 @@ class Run(Sends):
     def _done(self, results: list[Committed | errors.ChatError], marked: bool) -> None:
         session = self.session
         if not marked:
-            session.not_marked(self._of, self.read)
+            session.not_marked(self._sender, self.read)
         try:
             self.answer = self._replies(results)
         except Exception:
