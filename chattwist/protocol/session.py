@@ -61,7 +61,7 @@ class Session:
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet out (R8)
         self._shown: dict[str, None] = {}  # ids of messages
         self._shown_before = self._shown  # and of those that were shown before them
-        self._behind: list[model.Sent] = []  # messages that wait because the client is behind in reading
+        self._behind: list[model.Sent] | None = None  # messages that wait because the client is behind in reading
 
     # -- lines in
 
@@ -218,8 +218,10 @@ class Session:
 
     def push(self, message: model.Sent) -> None:
         """Push a message that arrived; while the client is behind in reading, that waits in the mailbox."""
-        if self._behind or not self._try_to_push(message):
+        if self._behind is not None:
             self._behind.append(message)
+        elif not self._try_to_push(message):
+            self._behind = [message]
 
     def _try_to_push(self, message: model.Sent) -> bool:
         sink, message_id = self.sink, message.id
@@ -232,12 +234,11 @@ class Session:
 
     def _catch_up(self) -> None:
         """All went out: push what arrived meanwhile, as much of it as goes."""
-        account, waiting = self.account, self._behind
+        account, waiting, self._behind = self.account, self._behind or [], None
         for index, message in enumerate(waiting):
             if account is not None and message.id in account.unread and not self._try_to_push(message):
                 self._behind = waiting[index:]
                 return
-        self._behind = []
 
     def event(self, text: str) -> None:
         """Write an event between two replies."""
@@ -257,7 +258,7 @@ class Session:
     def drained(self) -> None:
         """All that was written has gone out."""
         self._out = len(self._pushed)
-        if self._behind:
+        if self._behind is not None:
             self._catch_up()
         if self._reading is not None:
             (key, ids), self._reading = self._reading, None
@@ -328,7 +329,7 @@ class Session:
 
     def _forget(self) -> None:
         self.account = None
-        self._pushed, self._out, self._seen, self._reading, self._behind = [], 0, 0, None, []
+        self._pushed, self._out, self._seen, self._reading, self._behind = [], 0, 0, None, None
         self._shown = self._shown_before = {}
 
     def leave(self) -> None:
