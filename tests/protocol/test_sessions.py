@@ -408,14 +408,19 @@ class SlowReaderTests(SynchronousTestCase):
         ann.send(b"SEND bob one\nSEND bob two\n")
         self.assertEqual(bob.received().count(b"* MSG"), 2)
 
-    def test_stalled(self) -> None:
-        """A client that leaves replies unread for too long is ended."""
+    def stalled(self) -> tuple[World, Connection]:
+        """Ann has a reply to read, and does not."""
         world = World(timings=Timings(stalled=60))
         ann = logged_in(world, "ann")
         ann.transport.stuck = True
         ann.send(b"NOOP\n")
         world.clients.startFactory()
         self.addCleanup(world.clients.stopFactory)
+        return world, ann
+
+    def test_stalled(self) -> None:
+        """A client that leaves replies unread for too long is ended."""
+        world, ann = self.stalled()
         world.clock.pump([1] * 59)
         self.assertFalse(ann.transport.aborted)
         world.clock.pump([1] * 3)
@@ -423,12 +428,7 @@ class SlowReaderTests(SynchronousTestCase):
 
     def test_stalled_and_talking(self) -> None:
         """Nor is one spared that sends something now and then."""
-        world = World(timings=Timings(stalled=60))
-        ann = logged_in(world, "ann")
-        ann.transport.stuck = True
-        ann.send(b"NOOP\n")
-        world.clients.startFactory()
-        self.addCleanup(world.clients.stopFactory)
+        world, ann = self.stalled()
         for _ in range(7):
             ann.send(b"x")
             world.clock.pump([1] * 9)
