@@ -15,7 +15,7 @@ from chattwist.requests import HERE, AnyRequest, Sends, Tag
 # in one commit, and as many more as one client sent together: bounds a journal record, and how long the reactor is busy
 MOST_OPERATIONS = 2000
 QUIET_TURNS = 10  # of the reactor that bring nothing, and nobody else is waited for
-FEW_TURNS = 2  # the same behind a large commit, where to wait costs more than it brings
+FEW_TURNS = 2  # the same behind a large commit, where to wait for longer brings nothing
 MANY = 300  # operations in a large commit
 RECORDED = "it is recorded, but it could not be confirmed now; repeat it in a moment"
 

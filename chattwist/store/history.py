@@ -10,7 +10,9 @@ from chattwist.store import codec, state
 from chattwist.store.disk import IDisk
 from chattwist.store.files import journal_name, layout, missing, readable, snapshot_name
 
-ADVICE = "Nothing was changed. Restore it from a backup; or, to keep all that is whole, start twistd chatreplica --salvage once"
+ADVICE = (
+    "Nothing was changed. Restore it from a backup, or start it once by twistd chatreplica, its options and --salvage"
+)
 
 
 class Damage(StoreError):

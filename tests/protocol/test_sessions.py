@@ -564,6 +564,18 @@ class DeadlineTests(SynchronousTestCase):
 class DiskTests(SynchronousTestCase):
     """A disk that does not take what it should."""
 
+    def test_stalled(self) -> None:
+        """Of one that does not answer it is not only said that it is full."""
+        world = World()
+        bob = logged_in(world, "bob")
+        bob.received()
+        world.journal.held = True
+        world.clock.advance(3)  # the process stood still, and joins anew
+        world.pass_time(5)
+        bob.send(b"SEND bob x\n")
+        world.pass_time(5)
+        self.assertRegex(bob.received(), b"452 not recorded: .* does not answer")
+
     def test_full(self) -> None:
         """452 to who wanted it recorded; reading goes on; nothing of it is there later; it works again once there is room."""
         world = World()

@@ -107,8 +107,7 @@ class OneBadJournal(SynchronousTestCase):
             str(self.refused(b"".join(lines))),
             f"/memory/{ONE}: line 10, at byte {len(b''.join(lines[:9]))}, is damaged; "
             "191 whole records stand behind it. "
-            "Nothing was changed. Restore it from a backup; or, to keep all that is whole, "
-            "start twistd chatreplica --salvage once",
+            "Nothing was changed. Restore it from a backup, or start it once by twistd chatreplica, its options and --salvage",
         )
 
     def test_empty_or_without_header(self) -> None:
