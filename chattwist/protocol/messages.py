@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_READ = 50
 MOST_HISTORY = 200
 HISTORY_COUNT = 20
+READ_USAGE = "usage: READ [n]; n is a number from 1"
 HISTORY_USAGE = "usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1"
 
 
@@ -88,7 +89,7 @@ def unread(call: "Call") -> None:
 def read(call: "Call") -> None:
     """READ [n]."""
     words = call.command.words()
-    count = _count(words[0], MOST_READ) if words else MOST_READ
+    count = _count(words[0], MOST_READ, READ_USAGE) if words else MOST_READ
     account = call.account
     done = call.command.key and call.backend.done_before(account.id, call.command.key)
     if done:
@@ -107,7 +108,7 @@ def history(call: "Call") -> None:
     """HISTORY [name] [n] [BEFORE id]."""
     words = call.command.words()
     before = _take_before(call, words)
-    count = _count(words.pop(), MOST_HISTORY) if words and words[-1].isdecimal() else HISTORY_COUNT
+    count = _count(words.pop(), MOST_HISTORY, HISTORY_USAGE) if words and words[-1].isdecimal() else HISTORY_COUNT
     if len(words) > 1:
         raise errors.WrongArguments(HISTORY_USAGE)
     chat, account = call.backend.chat, call.account
@@ -133,10 +134,10 @@ def _take_before(call: "Call", words: list[str]) -> model.Sent | None:
     return message
 
 
-def _count(word: str, most: int) -> int:
+def _count(word: str, most: int, usage: str) -> int:
     """A number of messages; more than ``most`` means ``most``."""
     if not (word.isascii() and word.isdecimal()) or int(word[:9]) < 1:
-        raise errors.WrongArguments(f"{grammar.echoed(word)} is not a number of messages; give one from 1 to {most}")
+        raise errors.WrongArguments(usage)
     return min(int(word[:9]), most)
 
 

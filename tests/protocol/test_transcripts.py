@@ -176,9 +176,9 @@ class TranscriptTests(SynchronousTestCase):
             bob > READ
             bob < 213 0 messages, 0 unread left
             bob > READ 0
-            bob < 501 0 is not a number of messages; give one from 1 to 50
+            bob < 501 usage: READ [n]; n is a number from 1
             bob > READ many
-            bob < 501 many is not a number of messages; give one from 1 to 50
+            bob < 501 usage: READ [n]; n is a number from 1
         """)
 
     def test_send_refused(self) -> None:
@@ -249,7 +249,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > HISTORY BEFORE
             ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
             ann > HISTORY bob 0
-            ann < 501 0 is not a number of messages; give one from 1 to 200
+            ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
         """)
 
     def test_delete(self) -> None:
