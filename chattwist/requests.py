@@ -22,7 +22,7 @@ HERE: Tag = (-1, 0)
 
 MOST_MARKED = 1000  # messages that one operation marks as read: bounds its size
 DELETED = "this account was deleted; REGISTER or LOGIN with another"
-NAME_RULE = "a name is 1 to 32 letters, digits or . _ - and begins with a letter"
+NAME_RULE = "a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter"
 
 
 class Together:

@@ -339,8 +339,9 @@ class Router:
                 errand.done(self._given_up(errand))
             else:
                 self._route_again(errand)
+        lost = not self._role and now - self._since >= self._timings.patience
         for number, errand in self._forwarded.all():
-            if now >= errand.answer_by:
+            if now >= errand.answer_by or (lost and errand.epoch != messages.NEVER):
                 self._settle(number, self._unknown(errand))
             elif errand.epoch != messages.NEVER and errand.repeatable and self._relay() is not None:
                 self._forwarded.take(number)

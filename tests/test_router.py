@@ -318,11 +318,23 @@ class FollowerTests(RouterTests):
         self.pass_time(self.timings.patience - 0.1)
         self.assertEqual(len(self.answers), 2)
         self.pass_time(0.2)
-        self.assertEqual(self.codes()[2:], [451])
+        self.assertEqual(self.codes()[2:], [451, 454, 454])
         self.setUp()
         self.flood()
         self.router.refuse(errors.NoSpace("failed"))
         self.assertEqual(self.codes(), [452] * 3 + [454] * 2)
+
+    def test_the_primary_is_lost_and_nobody_follows_it(self) -> None:
+        """What it had is answered when what waits for a primary is; a silent one is waited for three times as long."""
+        self.submit()
+        self.submit(KEYED)
+        self.enter()
+        self.pass_time(2 * self.timings.patience)
+        self.router.role("", None)
+        self.pass_time(self.timings.patience - 0.1)
+        self.assertEqual(self.answers, [])
+        self.pass_time(0.2)
+        self.assertEqual(self.codes(), [454, 454, 451])
 
     def test_login(self) -> None:
         """The wish for a session goes to the primary; the grant comes back."""

@@ -47,20 +47,22 @@ def _register(call: "Call", name: str, password: str) -> None:
 
 
 def _welcome(call: "Call", account: Account) -> None:
-    more = "; READ shows the newest" if account.unread else ""
-    call.reply(230, f"{account.name} {len(account.unread)} unread{more}{_renamed(call, account)}")
+    notes = ["READ shows the newest"] if account.unread else []
+    notes += _renamed(call, account)
+    more = f" ({'; '.join(notes)})" if notes else ""
+    call.reply(230, f"{account.name} {len(account.unread)} unread{more}")
 
 
-def _renamed(call: "Call", account: Account) -> str:
+def _renamed(call: "Call", account: Account) -> list[str]:
     """What to tell both accounts that were registered under one name, on two sides of a cut."""
     if account.registered is None:
-        return ""
+        return []
     if account.is_renamed:
-        return f"; you are {account.name} now, an earlier account is {account.registered.name}"
+        return [f"you are {account.name} now, an earlier account is {account.registered.name}"]
     accounts = call.backend.chat.accounts
     others = [other for other in accounts.names.claimants(account.name)[1:] if other not in accounts.unconfirmed]
     names = ", ".join(accounts[other].name for other in others)
-    return f"; another account of that name is {names} now" if others else ""
+    return [f"another account of that name is {names} now"] if others else []
 
 
 def login(call: "Call") -> None:

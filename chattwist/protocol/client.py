@@ -59,7 +59,7 @@ class Client(Protocol):
         self.transport.registerProducer(self, False)
         self._clients.opened(self)
         self.write(
-            grammar.reply(220, [f"chattwist {self._clients.backend.name} ready; HELP lists the commands"], "", b"\r\n")
+            grammar.reply(220, [f"chattwist {self._clients.backend.name} ready (HELP lists the commands)"], "", b"\r\n")
         )
 
     def dataReceived(self, data: bytes) -> None:

@@ -50,7 +50,9 @@ def parse(content: bytes) -> Command | None:
         found = _TAG.match(content)
         if found is None:
             return Command(
-                problem=errors.Unreadable("a tag is @ and 1 to 32 of letters, digits or . _ - before a command")
+                problem=errors.Unreadable(
+                    "a tag is @, or @! for a retry key, and 1 to 32 of A-Z a-z 0-9 . _ - before a command"
+                )
             )
         tag, content = found[1].decode("ascii"), content[found.end() :]
     try:

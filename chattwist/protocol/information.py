@@ -24,7 +24,9 @@ def help_(call: "Call") -> None:
         return
     row = COMMANDS.get(grammar.keyword(words[0]))
     if row is None:
-        raise errors.WrongArguments(f"no command {grammar.echoed(words[0])}; HELP lists the commands")
+        raise errors.WrongArguments(
+            f"usage: HELP [verb]; there is no {grammar.echoed(words[0])}, HELP lists the commands"
+        )
     when = "" if row.before_login else " (log in first)" if row.after_login else ""
     call.reply(214, f"{row.usage}{when}", row.does, "replies: " + " ".join(map(str, sorted(row.all_codes))))
 

@@ -22,12 +22,12 @@ MOST_RUNNING = 64  # SENDs of one session that may be under way
 MOST_SHOWN = 512  # messages that a session remembers to have shown last, and up to as many before them
 
 _BAD_LINES = {
-    Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; send a shorter one",
+    Problem.TOO_LONG: "line too long (at most 8192 bytes with its end); send a shorter one",
     Problem.TELNET: "a telnet command came inside this line; send the line again",
     Problem.CUT: "this line has no end, so it was not taken as a command; send it again with a newline",
 }
 _BAD_PASSWORDS = {
-    Problem.TOO_LONG: "line too long: at most 8192 bytes with its end; {} cancelled, nothing was done",
+    Problem.TOO_LONG: "line too long (at most 8192 bytes with its end); {} cancelled, nothing was done",
     Problem.TELNET: "a telnet command came inside this line; type the password again, or an empty line to cancel",
     Problem.CUT: "this line has no end, so it was not taken as the password; {} cancelled, nothing was done",
 }

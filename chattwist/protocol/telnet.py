@@ -237,7 +237,11 @@ class LineReader:
             self._at += 2
             return self._add(b"\xff")
         least = EOF if self.telnet else SE  # EOF, SUSP, ABORT and EOR are younger and no sign of telnet by themselves
-        if command < least or (command >= SB and sequence[2:] in (b"\r", b"\n")):
+        ends = not self.telnet and sequence[2:] in (
+            b"\r",
+            b"\n",
+        )  # Latin-1 before a line's end, and not option 13 or 10
+        if command < least or (command >= SB and ends):
             self._at += 1
             return self._add(b"\xff")
         if command == SB:

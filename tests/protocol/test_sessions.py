@@ -119,7 +119,7 @@ class BadLineTests(SynchronousTestCase):
         self.ann.send(b"LOGOUT\n@7 LOGIN ann\n" + b"x" * 9000 + b"\nNOOP\n")
         said = replies(self.ann)
         self.assertEqual(said[2:], [
-            "@7 500 line too long: at most 8192 bytes with its end; LOGIN cancelled, nothing was done", "250 ok",
+            "@7 500 line too long (at most 8192 bytes with its end); LOGIN cancelled, nothing was done", "250 ok",
         ])  # fmt: skip
 
     def test_a_password_with_a_telnet_command_inside(self) -> None:

@@ -30,7 +30,9 @@ class TranscriptTests(SynchronousTestCase):
 
     def test_greeting(self) -> None:
         """The first line names the server and its replica, and ends with CR LF until the client has shown its own ending."""
-        self.assertEqual(self.world.connect("ann").received(), b"220 chattwist 5001 ready; HELP lists the commands\r\n")
+        self.assertEqual(
+            self.world.connect("ann").received(), b"220 chattwist 5001 ready (HELP lists the commands)\r\n"
+        )
 
     def test_register(self) -> None:
         """REGISTER makes an account and logs in."""
@@ -75,7 +77,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > REGISTER ann short
             ann < 501 a password is 8 to 1024 bytes long; nothing was done; REGISTER again with another
             ann > REGISTER 1ann secret-of-ann
-            ann < 553 a name is 1 to 32 letters, digits or . _ - and begins with a letter
+            ann < 553 a name is 1 to 32 of A-Z a-z 0-9 . _ - and begins with a letter
             ann > REGISTER ann secret-of-ann
             ann < 230 ann 0 unread
             bob > REGISTER ANN secret-of-bob
@@ -163,7 +165,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > SEND bob two
             ann < 250 0rigin00-6 queued for Bob, on 1 replicas
             bob > LOGIN bob secret-of-bob
-            bob < 230 Bob 2 unread; READ shows the newest
+            bob < 230 Bob 2 unread (READ shows the newest)
             bob > UNREAD
             bob < 211-ann 2
             bob < 211 2 unread
@@ -288,7 +290,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > SEND bob one
             ann < 250 0rigin00-5 queued for Bob, on 1 replicas
             bob > LOGIN bob secret-of-bob
-            bob < 230 Bob 1 unread; READ shows the newest
+            bob < 230 Bob 1 unread (READ shows the newest)
             ann > DELETE 0rigin00-5
             ann < 250 1 deleted
             bob > READ
@@ -365,7 +367,7 @@ class TranscriptTests(SynchronousTestCase):
             bob.received()
         self.play("""
             ann > LOGIN ann secret-of-ann
-            ann < 230 ann 2 unread; READ shows the newest
+            ann < 230 ann 2 unread (READ shows the newest)
             ann > UNREAD
             ann < 211-~bob 2
             ann < 211 2 unread
@@ -468,7 +470,7 @@ class TranscriptTests(SynchronousTestCase):
             ann > @t4
             ann < @t4 500 no command behind the tag; HELP lists the commands
             ann > @not/a/tag NOOP
-            ann < 500 a tag is @ and 1 to 32 of letters, digits or . _ - before a command
+            ann < 500 a tag is @, or @! for a retry key, and 1 to 32 of A-Z a-z 0-9 . _ - before a command
             ann > @t5 LOGOUT
             ann < @t5 250 logged out; LOGIN or QUIT
             ann > @t6 LOGIN ann
@@ -485,7 +487,7 @@ class TranscriptTests(SynchronousTestCase):
             ann < 214-the n unread messages sent last, at most 50, and marks those read
             ann < 214 replies: 213 501
             ann > HELP frobnicate
-            ann < 501 no command frobnicate; HELP lists the commands
+            ann < 501 usage: HELP [verb]; there is no frobnicate, HELP lists the commands
         """)
 
 
@@ -509,7 +511,7 @@ class RetryKeyTests(SynchronousTestCase):
         world.restart("0rigin01")
         world.play("""
             ann > LOGIN ann secret-of-ann
-            ann < 230 ann 1 unread; READ shows the newest
+            ann < 230 ann 1 unread (READ shows the newest)
             ann > @!k SEND bob hi
             ann < @!k 250 0rigin00-5 sent to Bob, on 1 replicas
         """)
@@ -594,7 +596,7 @@ class RetryKeyTests(SynchronousTestCase):
             ann > SEND bob one
             ann < 250 0rigin00-9 queued for Bob, on 1 replicas
             bob > LOGIN bob secret-of-bob
-            bob < 230 Bob 1 unread; READ shows the newest
+            bob < 230 Bob 1 unread (READ shows the newest)
             bob > @!r READ
             bob < @!r 213-0rigin00-9 {ALL} ann Bob one
             bob < @!r 213 1 messages, 0 unread left
@@ -618,7 +620,7 @@ class RetryKeyTests(SynchronousTestCase):
         del world.connections["bob"]
         world.play("""
             bob > LOGIN bob secret-of-bob
-            bob < 230 Bob 1 unread; READ shows the newest
+            bob < 230 Bob 1 unread (READ shows the newest)
             bob > @!r READ
             bob < @!r 213 0 messages, 1 unread left
             bob > UNREAD
