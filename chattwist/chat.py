@@ -7,7 +7,7 @@ alone can be put together without losing anything (rule R2).
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import attrgetter
 
 from msgspec.structs import force_setattr
@@ -20,6 +20,7 @@ from chattwist.names import fold
 from chattwist.retrykeys import RetryKeys
 
 FORGOTTEN_AT_ONCE = 5000  # messages
+MOST_SORTED = 10_000  # messages: it takes some milliseconds
 
 _at = attrgetter("at")
 
@@ -237,11 +238,15 @@ class Chat:
 
     def newest_unread(self, account: Account, count: int) -> list[model.Sent]:
         """The ``count`` unread messages sent last, oldest of them first."""
-        if not account.unread_in_order:
-            account.unread = {message.id: message for message in sorted(account.unread.values(), key=place)}
+        unread = account.unread
+        if not account.unread_in_order and len(unread) <= MOST_SORTED:
+            unread = account.unread = {message.id: message for message in sorted(unread.values(), key=place)}
             account.unread_in_order = True
-        newest = [message for message, _ in zip(reversed(account.unread.values()), range(count), strict=False)]
-        return newest[::-1]
+        if account.unread_in_order:
+            found = reversed(unread.values())
+        else:  # of so many some are among the last of all
+            found = (message for message in reversed(account.messages) if message.id in unread)
+        return list(islice(found, count))[::-1]
 
     def with_account(self, account: Account, name: str) -> list[list[model.Sent]] | None:
         """The messages with each account called ``name`` (several for a ``~name``); None if there is no such account."""

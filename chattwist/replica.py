@@ -267,6 +267,8 @@ class Replica:
 
     def _tick(self) -> None:
         self._router.tick()
+        for rank in self.core.gone():  # a member's sessions end with its view (R21)
+            self._grants.all_of(rank, [])
         self.chat.keys.forget(self._clock())
         self.chat.tidy()
         since = self._alone_since

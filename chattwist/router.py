@@ -253,7 +253,7 @@ class Router:
 
     def _again(self, rank: int, message: messages.Again) -> None:
         if (errand := self._forwarded.take(message.number)) is not None:
-            errand.sent -= 1
+            errand.sent -= errand.epoch != messages.NEVER  # a relay may have passed it on to one that began it
             if self._stopping:
                 self._hold(errand)
             else:

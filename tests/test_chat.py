@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import chat as chat_module
 from chattwist import model
 from chattwist.chat import FORGOTTEN_AT_ONCE, Chat, newest
 from chattwist.model import place
@@ -207,12 +208,32 @@ class ChatTests(SynchronousTestCase):
         self.assertEqual(chat.accounts["b-1"].name, "bob")
 
     def test_unread_are_listed_by_age_whatever_their_order(self) -> None:
-        """The newest unread messages are those sent last, also when an older one gets known late."""
-        chat = two_accounts()
-        for n, at in ((1, 50), (2, 70), (3, 60)):
-            chat.apply(model.Sent(f"m-{n}", at, "a-1", "b-1", "hi"))
-        found = chat.newest_unread(chat.accounts["b-1"], 2)
-        self.assertEqual([message.id for message in found], ["m-3", "m-2"])
+        """The newest unread messages are those sent last, also when an older one gets known late, to however many others."""
+        for most in chat_module.MOST_SORTED, 3:
+            self.patch(chat_module, "MOST_SORTED", most)
+            chat = two_accounts()
+            for n, at in ((1, 50), (2, 70), (3, 60), (4, 80), (5, 90), (6, 65)):
+                chat.apply(model.Sent(f"m-{n}", at, "a-1", "b-1", "hi"))
+            chat.apply(model.Sent("m-7", 99, "b-1", "a-1", "from bob himself"))
+            chat.apply(model.Read("r-1", 100, "b-1", ("m-4",)))
+            found = chat.newest_unread(chat.accounts["b-1"], 3)
+            self.assertEqual([message.id for message in found], ["m-6", "m-2", "m-5"])
+
+    def test_one_read_of_very_many(self) -> None:
+        """READ takes no longer for a full mailbox, also where some of it came late: it does not sort all of it."""
+        chat, compared = two_accounts(), 0
+        for n in range(chat_module.MOST_SORTED + 1):
+            chat.apply(model.Sent(f"m-{n}", 50 + n, "a-1", "b-1", "hi"))
+        chat.apply(model.Sent("c-1", 51, "a-1", "b-1", "late"))
+
+        def counted(message: model.Sent) -> model.Place:
+            nonlocal compared
+            compared += 1
+            return model.place(message)
+
+        self.patch(chat_module, "place", counted)
+        self.assertEqual(len(chat.newest_unread(chat.accounts["b-1"], 50)), 50)
+        self.assertLess(compared, 100)
 
     def test_pages_of_history_join_without_gap_or_repetition(self) -> None:
         """Going back page by page shows each message once."""

@@ -561,6 +561,19 @@ class NewViewTests(RouterTests):
         self.apply(SENT)
         self.assertEqual(self.answers, [Committed(SENT, 2)])
 
+    def test_another_gives_it_back(self) -> None:
+        """One that was gone through may have passed it on: where the session is over, it is not said that nothing was done."""
+        keyed = msgspec.structs.replace(SEND, key="k")
+        self.router.role("", None)
+        self.outside.relays = 2
+        self.pass_time(self.timings.silence + 0.1)
+        self.submit(keyed)
+        self.assertEqual(self.sent(), [(2, Forward(FIRST + 1, NEVER, RANK, keyed, "s1"))])
+        self.router.deliver(2, Again(FIRST + 1))
+        self.outside.here = False
+        self.pass_time(0.1)
+        self.assertEqual(self.codes(), [454])
+
     def test_through_another_what_was_on_its_way(self) -> None:
         """What was forwarded just before the cut may never have arrived: with a retry key it goes out again."""
         keyed = msgspec.structs.replace(SEND, key="k")

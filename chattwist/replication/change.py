@@ -147,6 +147,7 @@ class Changes:
         for rank in missing:
             if late:
                 self._contact.peers[rank].pulled = self._contact.peers[rank].given = False
+                self._contact.was_late(rank)
         return bool(missing) and (
             late or not any(self._contact.is_alive(rank) and self._contact.peers[rank].up for rank in missing)
         )

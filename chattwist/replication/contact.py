@@ -1,5 +1,7 @@
 """Who can be heard: the failure detector; pure. Times are seconds on this replica's monotonic clock (R22)."""
 
+from collections.abc import Collection
+
 import attrs
 
 from chattwist.cluster import Timings
@@ -15,8 +17,8 @@ FIRST_BATCH = 64_000  # bytes
 class Peer:
     """What is known of another replica.
 
-    ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: as a member of
-    the view, it did not answer in time. ``pulled``: this replica has all that it had; ``given``: it has all that this
+    ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: since the last
+    view it did not answer in time. ``pulled``: this replica has all that it had; ``given``: it has all that this
     one has, but for a little; ``behind``: it was found to lack too much to be in a view.
     """
 
@@ -37,6 +39,7 @@ class Peer:
     behind: bool = False
     steady: float = NEVER  # since when it has been a member of the view
     losses: int = 0  # how often it was lost lately
+    late: float = NEVER  # when it last kept a round or a change of view waiting for too long
 
 
 class Contact:
@@ -128,6 +131,14 @@ class Contact:
         down = self.peers[rank].refused != NOT_YET and not self.is_alive(rank) and not self.others_hear(rank)
         return down or self.is_two_way(rank)
 
+    def gone(self, members: Collection[int]) -> list[int]:
+        """The ranks of those that are not among ``members`` and that neither this replica hears nor one that it reaches."""
+        return [
+            rank
+            for rank in self.peers
+            if rank not in members and not self.is_alive(rank) and not self.others_hear(rank)
+        ]
+
     def relay(self) -> int | None:
         """One that can be reached, hears a live primary, and gives this replica all that is committed: the primary first."""
         found = [
@@ -143,6 +154,18 @@ class Contact:
         """How long a lower port has to be steady before it leads again (R17)."""
         shortest = self._timings.hold_down
         return min(shortest * LONGEST_HOLD_DOWN, shortest * 2.0 ** max(0, peer.losses - 1))
+
+    def was_late(self, rank: int) -> None:
+        """All clients waited for it: it is left out of the view, and taken in again after a while (R18)."""
+        peer = self.peers[rank]
+        if not peer.slow:
+            peer.slow, peer.late = True, self.now
+            peer.losses += peer.steady == NEVER  # where it is a member, that is counted once it is none
+
+    def is_put_off(self, peer: Peer) -> bool:
+        """Whether it was late just now, and may be so again; each time that it is lost, for twice as long."""
+        longest = LONGEST_HOLD_DOWN * self._timings.hold_down
+        return self.now - peer.late < min(longest, self._timings.silence * 2.0**peer.losses)
 
     def note_members(self, members: tuple[int, ...]) -> None:
         """A view begins: who left it, and who comes in."""

@@ -143,6 +143,10 @@ class Core:
         alive = rank == self.own.rank or self.contact.is_alive(rank)
         return "-", ("joining" if alive else "down")
 
+    def gone(self) -> list[int]:
+        """The ranks of those outside the view whom nobody hears that can be reached."""
+        return self.contact.gone(self.view.members if self.view is not None else ())
+
     def relay(self) -> int | None:
         """The replica to go through where this one is in no view, but reaches one that hears a live primary (R14)."""
         return self.contact.relay()
@@ -282,7 +286,7 @@ class Core:
         view = self.own.view
         assert view is not None
         for rank in self.rounds.late(self._timings.silence):
-            self.contact.peers[rank].slow = True
+            self.contact.was_late(rank)
             self.own.effects.append(steps.Abort(rank))
         wanted = {peer.rank for peer in self.contact.two_way() if self._is_wanted(peer, view)}
         if self._renew or self._is_overdue(view) or wanted != set(view.members) - {self.own.rank}:
@@ -310,7 +314,7 @@ class Core:
             left = peer.beat.view is not None and peer.beat.view.epoch > view.epoch
             return not (peer.broken or peer.slow or left)
         leads_itself = peer.beat.primary == peer.rank and peer.rank < self.own.rank
-        return peer.pulled and peer.given and not leads_itself
+        return peer.pulled and peer.given and not leads_itself and not self.contact.is_put_off(peer)
 
     def _hand_over(self, view: View) -> None:
         """Let a lower port lead once it has been steady for its hold-down (R17)."""

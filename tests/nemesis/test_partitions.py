@@ -126,6 +126,19 @@ class AvailableTests(Partitions):
                     waiting.remove(name)
         return waiting
 
+    def test_killed_outside_the_view(self) -> None:
+        """Whose replica is cut from the primary, goes through another, and is killed: its users can log in elsewhere at once."""
+        self.session(1, "zed").close()
+        self.cluster.network.part([1], [3])
+        while "live 2 of 3" not in self.ann.ask("STATUS")[-1]:
+            time.sleep(0.1)
+        zed = self.session(3, "zed")
+        self.send(zed, "ann", "through-another")
+        self.cluster.kill(3)
+        client = Client(self.cluster[1].port)
+        self.addCleanup(client.close)
+        self.assertRegex(until_done(client, f"LOGIN zed {PASSWORD}", 10)[0], "^230 zed")
+
     def test_broken_connections(self) -> None:
         """Connections between replicas that break now and then harm nobody: no refusal, no session ended."""
         for number in range(10):

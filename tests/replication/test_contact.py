@@ -152,6 +152,31 @@ class ContactTests(SynchronousTestCase):
         self.assertEqual(found, [5.0, 10.0, 20.0, 40.0, 60.0, 60.0])
         self.assertEqual(found[-1], LONGEST_HOLD_DOWN * self.timings.hold_down)
 
+    def test_late(self) -> None:
+        """One that kept all waiting is put off, for twice as long each time, whether it was a member or not (R18)."""
+        peer = self.contact.peers[0]
+        self.assertFalse(self.contact.is_put_off(peer))
+        found = []
+        for member in True, False, False, False, False, False:
+            self.contact.note_members((0, 1) if member else (1, 2))
+            for _ in range(2):
+                self.contact.was_late(0)
+            self.contact.note_members((1, 2))
+            began = self.contact.now
+            while self.contact.is_put_off(peer):
+                self.contact.now += 1.0
+            found.append(self.contact.now - began)
+        self.assertEqual(found, [2.0, 4.0, 8.0, 16.0, 32.0, 60.0])
+
+    def test_gone(self) -> None:
+        """Gone is who is in no view, and is heard neither here nor by one that can be reached."""
+        self.assertEqual(self.contact.gone(()), [0, 2])
+        self.assertEqual(self.contact.gone((0, 1)), [2])
+        self.hear(2, beat(hears=(0, 1)))
+        self.assertEqual(self.contact.gone(()), [])
+        self.hear(2, beat(hears=(1,)))
+        self.assertEqual(self.contact.gone(()), [0])
+
     def test_a_loss_counts_once(self) -> None:
         """One that stays away is not lost again with each view that it is not in."""
         self.contact.note_members((0, 1))

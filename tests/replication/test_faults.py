@@ -106,6 +106,27 @@ class DiskTests(TranscriptTests):
         self.cores.pass_time(5)
         self.assertEqual((self.cores.roles(), self.cores.nodes[1].held), ("PFF", {"a-1"}))
 
+    def test_a_follower_that_takes_too_long_again_and_again(self) -> None:
+        """One whose disk is always too slow is let into the view ever more rarely: each time all have to wait for it."""
+        waited = [self.waited_for_a_slow_disk() for _ in range(4)]
+        self.assertGreater(waited[0], 2)  # half minutes, of which that many seconds
+        self.assertLess(sum(waited[1:]), 6)
+        self.cores.pass_time(60)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[2].held), ("PFF", self.cores.nodes[0].held))
+
+    def waited_for_a_slow_disk(self) -> float:
+        """How long, of half a minute, commits had to wait while one disk takes 1.2 seconds for all that it is asked."""
+        primary, slow, waited = self.cores.nodes[0], self.cores.nodes[2], 0.0
+        for step in range(300):
+            slow.stuck = step % 12 > 0
+            self.cores.run()
+            if primary.role.role == "primary" and len(primary.finished) == len(primary.held):
+                self.cores.commit(0, f"a-{len(primary.held) + 1}")
+            waited += 0.1 * (len(primary.finished) < len(primary.held))
+            self.cores.pass_time(0.1)
+        slow.stuck = False
+        return waited
+
     def test_a_primary_whose_disk_is_full(self) -> None:
         """It lets another lead; the outcome of its commit is not known to it, and it is recorded everywhere or nowhere."""
         self.cores.nodes[0].full = True
