@@ -20,7 +20,7 @@ _HTTP = re.compile(r"\S+ HTTP/\d(\.\d)?")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"))  # not Cn: that may be next year's emoji
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")  # letters and symbols that show nothing
-NOT_UTF8 = "this line is not UTF-8; use a UTF-8 terminal, start telnet as telnet -8, and send it again"
+NOT_UTF8 = "this line is not UTF-8; use a UTF-8 terminal, in telnet press Ctrl-C once, and send it again"
 _ECHOED = 40  # characters of what a client sent that an error repeats
 
 

@@ -267,7 +267,7 @@ class Changes:
             if rank != self._own.rank:
                 self._own.send(rank, Serving(view.epoch))
         self._own.serving = True
-        if self._election.forcing:
+        if self._election.forcing and len(view.members) < self._size:
             text = f"view {view.epoch[0]} serves without all of the last one: what only they hold comes with them"
             self._own.effects.append(Say(text, loud=True))
 

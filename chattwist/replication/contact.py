@@ -132,7 +132,7 @@ class Contact:
         return down or self.is_two_way(rank)
 
     def gone(self, members: Collection[int]) -> list[int]:
-        """The ranks of those that are not among ``members`` and that neither this replica hears nor one that it reaches."""
+        """The ranks of those that are not among ``members`` and that neither this replica hears nor one it reaches (R21)."""
         return [
             rank
             for rank in self.peers

@@ -100,9 +100,10 @@ class Election:
         if soon:
             return
         if not may and not self._said and newest(known) is not None:
-            wait = f"up to {self._timings.last_view:g} s"
-            text = f"waiting {wait} for the others of the last view: what was acknowledged may be with them only"
-            self._own.effects.append(Say(text))
+            wait = (
+                f"waiting up to {self._timings.last_view:g} s for the others of the last view, and for undamaged files"
+            )
+            self._own.effects.append(Say(f"{wait}: what was acknowledged may be there only"))
         self._said = not may
 
     def _nobody_else(self, known: Mapping[int, Known]) -> bool:

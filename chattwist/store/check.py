@@ -23,7 +23,7 @@ def check(directory: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Check the directory that is named; the exit status, with one line on stderr if it is not 0."""
-    if len(arguments) != 1:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         print("usage: python -m chattwist.store.check DIRECTORY", file=sys.stderr)
         return 1
     try:

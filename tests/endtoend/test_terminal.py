@@ -72,6 +72,14 @@ class TelnetTests(TerminalTests):
         ann.enter("SEND ann Я рядом", "500 a telnet command")
         ann.enter("SEND ann Я рядом", " ann ann Я рядом\r\n")
 
+    def test_letters_that_telnet_takes_apart(self) -> None:
+        """Who never was asked for a password, and whose letters arrive broken, is told what to press; then all arrive."""
+        ann = self.telnet()
+        ann.enter(f"REGISTER ann {PASSWORD}", "230 ")
+        ann.enter("SEND ann х Å", "in telnet press Ctrl-C once")
+        ann.enter("\x03NOOP", "250 ok")
+        ann.enter("SEND ann ”х Å”", " ann ann ”х Å”\r\n")
+
     def test_ctrl_c(self) -> None:
         """Ctrl-C in the middle of a line or before one: the session goes on, and its output comes back."""
         ann = self.telnet()

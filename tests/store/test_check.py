@@ -2,11 +2,13 @@
 
 import os
 import stat
+from contextlib import redirect_stderr
+from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.errors import StoreError
-from chattwist.store.check import check
+from chattwist.store.check import check, main
 from chattwist.store.disk import Disk
 from tests.store.samples import message, started
 
@@ -32,6 +34,14 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(check(self.path), 2)
         self.assertEqual(self.files(), before)
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o755)
+
+    def test_usage(self) -> None:
+        """Without a directory, or with an option, it says how it is called."""
+        for arguments in [], ["one", "two"], ["--help"]:
+            told = StringIO()
+            with redirect_stderr(told):
+                self.assertEqual(main(arguments), 1)
+            self.assertEqual(told.getvalue(), "usage: python -m chattwist.store.check DIRECTORY\n")
 
     def test_damaged_state(self) -> None:
         """A copy that a replica could not start with is not whole."""
