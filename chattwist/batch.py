@@ -17,13 +17,12 @@ from chattwist.requests import HERE, MOST_MARKED, AnyRequest, Claim, MarkRead, S
 class Waiting:
     """A request before it is decided; None stands for a barrier. That of Sends is told a list, see Backend.send_all.
 
-    ``session`` is the id of the session that makes it, at the replica ``home``.
+    ``session`` is the id of the session that makes it.
     """
 
     request: AnyRequest | Sends | None
     done: Any
     session: str = ""
-    home: int = -1
     tag: Tag = HERE
 
 

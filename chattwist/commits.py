@@ -67,13 +67,13 @@ class Commits:
         self._expected, self._gather_until, self._quiet_turns = 0, 0.0, 0
         self._full = False  # the disk, when it was last written to
 
-    def submit(self, request: AnyRequest, done: Done, session: str = "", home: int = -1, tag: Tag = HERE) -> None:
+    def submit(self, request: AnyRequest, done: Done, session: str = "", tag: Tag = HERE) -> None:
         """Have a request committed; ``done(Committed | ChatError)`` is called once, later."""
-        self._add(Waiting(request, done, session, home, tag))
+        self._add(Waiting(request, done, session, tag))
 
-    def send_all(self, sends: Sends, done: SendsDone, session: str, home: int) -> None:
+    def send_all(self, sends: Sends, done: SendsDone, session: str) -> None:
         """Have messages committed, all of them in one commit; see Backend.send_all."""
-        self._add(Waiting(sends, done, session, home))
+        self._add(Waiting(sends, done, session))
 
     def barrier(self, done: Done) -> None:
         """``done(None)`` once all that was submitted before is settled, and this replica leads still: all members said so.

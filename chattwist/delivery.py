@@ -16,10 +16,17 @@ class Delivery:
     """From operations to sessions. ``deleting``: accounts whose own session deletes them now, and is told by its reply."""
 
     def __init__(
-        self, chat: Chat, log: Log, online: Online, roster: Roster, later: Callable[[Callable[[], None]], object]
+        self,
+        chat: Chat,
+        log: Log,
+        online: Online,
+        roster: Roster,
+        later: Callable[[Callable[[], None]], object],
+        log_bug: Callable[[], None],
     ) -> None:
-        """``later`` calls a function once the present turn is over."""
+        """``later`` calls a function once the present turn is over; ``log_bug`` logs the exception being handled."""
         self._chat, self._log, self._online, self._roster, self._later = chat, log, online, roster, later
+        self._log_bug = log_bug
         self.deleting: set[str] = set()
         self._arrived: list[tuple[Session, model.Sent]] = []
 
@@ -54,7 +61,10 @@ class Delivery:
         for session, message in arrived:
             is_here = sessions.get(message.recipient) is session
             if is_here and known(message.id) is not None and not session.was_shown(message.id):
-                session.push(message)
+                try:
+                    session.push(message)
+                except Exception:  # the others, and the commit whose answers come behind these, must not wait for ever
+                    self._log_bug()
 
     def _end(self, account: str) -> None:
         self._roster.leave(account)

@@ -26,7 +26,7 @@ from chattwist.requests import (
     registered_before,
 )
 
-HALF_REGISTERED = "the account may have been made, but the primary was lost: LOGIN to find out, then REGISTER it again"
+HALF_REGISTERED = "the account may have been made, but nobody could confirm it: LOGIN to find out, else REGISTER again"
 SOON = 0.05  # seconds until it is looked again whether this replica is up to date
 
 
@@ -108,7 +108,7 @@ class Logins:
                 await self._confirm(first, session)
                 try:
                     return await self._entered(self._chat.accounts[first.id], hashed, True, session)
-                except errors.NoPrimary:
+                except (errors.NoPrimary, errors.NoSpace):
                     raise errors.OutcomeUnknown("the account was made, but it could not be logged in; LOGIN") from None
         try:  # repeated with its retry key: only for who knows the password
             return await self._login(session, self._chat.accounts[first.id].name, password, takeover=True)
@@ -163,23 +163,23 @@ class Logins:
         self, accounts: list[Account], name: str, password: str, address: str, wrong: str = errors.WRONG
     ) -> tuple[Account, str]:
         """The account and the hash that the password is right for; with no account it takes as long as a wrong password."""
-        wait = self._attempts.wait(fold(name[:100]), address, self._reactor.seconds())
-        if wait:
+        tried = fold(name[:100]), address  # no name is longer: this bounds what is remembered of each try
+        if wait := self._attempts.wait(*tried, self._reactor.seconds()):
             await deferLater(self._reactor, wait)
         for account in accounts:  # several only where they were registered on two sides of a cut
             hashed = account.password
-            if await self._is_right(name, password, hashed, address):
-                self._attempts.succeeded(fold(name[:100]), address)
+            if await self._is_right(tried, password, hashed):
+                self._attempts.succeeded(*tried)
                 return account, hashed
         if not accounts:
-            await self._is_right(name, password, nobodys_hash(self._cost), address)
+            await self._is_right(tried, password, "")
         raise errors.WrongPassword(wrong)
 
-    async def _is_right(self, name: str, password: str, hashed: str, address: str) -> bool:
+    async def _is_right(self, tried: tuple[str, str], password: str, hashed: str) -> bool:
         try:
-            return await self._threads.run(is_right, password, hashed or nobodys_hash(self._cost), source=address)
+            return await self._threads.run(is_right, password, hashed or nobodys_hash(self._cost), source=tried[1])
         except errors.TryLater:
-            self._attempts.not_tried(fold(name[:100]), address)
+            self._attempts.not_tried(*tried)
             raise
 
     async def _committed(self, request: AnyRequest) -> Committed:

@@ -1,6 +1,7 @@
 """One replica, as its clients' sessions see it: the chat, who is logged in, and the cluster behind it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -68,8 +69,9 @@ class Replica:
         self._sessions = Sessions(
             self._rank, chat, self._online, self._roster, self._router, stamps.origin, self.member.send
         )
-        self._delivery = Delivery(chat, log, self._online, self._roster, lambda work: reactor.callLater(0, work))
-        self._marks = ReadMarks(self.submit, lambda work: reactor.callLater(0, work), self.log_bug)
+        later: Callable[[Callable[[], None]], object] = partial(reactor.callLater, 0)
+        self._delivery = Delivery(chat, log, self._online, self._roster, later, self.log_bug)
+        self._marks = ReadMarks(self.submit, later, self.log_bug)
         self._seconds = reactor.seconds
         # since when this replica is in no view; None once that is told
         self._alone_since: float | None = reactor.seconds()
@@ -78,10 +80,7 @@ class Replica:
         logins = Logins(
             reactor, now, chat, self.submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router,
         )  # fmt: skip
-        self._begin_with(logins)
-
-    def _begin_with(self, logins: Logins) -> None:
-        """What needs a password is done there; see Backend."""
+        # what needs a password is done there; see Backend
         self.register, self.login = logins.register, logins.login
         self.change_password = logins.change_password
         self._unregister = logins.unregister
@@ -266,11 +265,17 @@ class Replica:
             self._router.leave(login.account, login.session, lambda _: None)
 
     def _tick(self) -> None:
-        self._router.tick()
-        for rank in self.core.gone():  # a member's sessions end with its view (R21)
-            self._grants.all_of(rank, [])
-        self.chat.keys.forget(self._clock())
-        self.chat.tidy()
+        try:
+            self._router.tick()
+            for rank in self.core.gone():  # a member's sessions end with its view (R21)
+                self._grants.all_of(rank, [])
+            self.chat.keys.forget(self._clock())
+            self.chat.tidy()
+            self._tell_if_alone()
+        except Exception:  # else the loop would end for ever
+            self.log_bug()
+
+    def _tell_if_alone(self) -> None:
         since = self._alone_since
         if since is not None and self._seconds() - since > 2 * self._cluster.timings.silence:
             self._alone_since = None

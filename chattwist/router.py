@@ -64,7 +64,7 @@ class Router:
         """Have messages of a session here committed, see Backend.send_all."""
         leads = self._role == "primary" and self._refusal is None
         if leads and session and self._grants.may_act(self._rank, sends.account, session):
-            self._commits.send_all(sends, done, session, self._rank)
+            self._commits.send_all(sends, done, session)
         else:
             Apart(sends, done).submit(partial(self.submit, session=session), self._outside.mark_read)
 
@@ -174,7 +174,7 @@ class Router:
         elif not self._may_act(errand):
             errand.done(errand.over())
         else:
-            self._commits.submit(what, errand.done, errand.session, errand.home, errand.tag)
+            self._commits.submit(what, errand.done, errand.session, errand.tag)
 
     def _admit(self, wish: Enter, errand: Errand) -> None:
         """Who is logged in was told yes: so the account's registration is confirmed before (R19)."""
@@ -186,7 +186,7 @@ class Router:
                 errand.done(answer if isinstance(answer, errors.NoSpace) else self.no_primary())
 
         if self._grants.is_unconfirmed(wish.account):
-            self._begin(Confirm(wish.account, renamed=True), "", confirmed, self._rank, HERE)
+            self.submit(Confirm(wish.account, renamed=True), "", confirmed)
         else:
             self._grants.enter(wish, lambda result: self._granted(wish, errand, result), lambda: self._go_on(errand))
 
@@ -306,7 +306,7 @@ class Router:
         elif one.request is None:
             one.done(errors.NoPrimary("another replica became primary just now"))
         else:
-            self._begin(one.request, one.session, one.done, one.home, one.tag)
+            self.submit(one.request, one.session, one.done)
 
     def _resolve(self, view: View) -> None:
         """A new view: it holds all that its members had, so what was seen of an errand is committed now."""

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chattwist import errors, model
+from chattwist import commits, errors, model
 from chattwist.chat import Chat
 from chattwist.commits import FEW_TURNS, MANY, MOST_OPERATIONS, Commits
 from chattwist.protocol.backend import Committed
@@ -105,7 +106,7 @@ class CommitsTests(SynchronousTestCase):
         sends.items = [(name, "hi") for name in recipients]
         sends.read = read
         told: list[tuple[list[Any], bool]] = []
-        self.commits.send_all(sends, lambda results, marked: told.append((results, marked)), "s1", 0)
+        self.commits.send_all(sends, lambda results, marked: told.append((results, marked)), "s1")
         return told
 
     def test_sent_together(self) -> None:
@@ -128,7 +129,7 @@ class CommitsTests(SynchronousTestCase):
         sends.items = [("bob", "hi")] * 2 + [("ann", "hi")]
         told: list[Any] = []
         for _ in range(2):
-            self.commits.send_all(sends, lambda results, marked: told.extend(results), "s1", 0)
+            self.commits.send_all(sends, lambda results, marked: told.extend(results), "s1")
         self.submit(Send(account="a-1", recipient="bob", text="hi", mailbox=3))
         self.turn()
         self.journal.end()
@@ -440,6 +441,40 @@ class CommitsTests(SynchronousTestCase):
         self.journal.end()
         self.assertEqual(self.kinds(), [Committed])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_a_bug_in_the_result(self) -> None:
+        """Of what is recorded nobody is told that nothing was done, whatever goes wrong behind it: 454."""
+        broken: Any = None
+        self.patch(self.commits, "_result", broken)
+        self.patch(self.commits, "_results", broken)
+        told = self.send_all("bob")
+        self.send()
+        self.turn()
+        self.journal.end()
+        self.assertEqual([one.code for one in (*self.answers, *told[0][0])], [454, 454])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
+
+    def test_a_full_disk_in_the_log(self) -> None:
+        """It says so once, and once that there is room again, however many try meanwhile."""
+        with capturedLogs() as logs:
+            for failure in errors.DiskFull("full"), errors.DiskFull("full"), None, None:
+                self.send()
+                self.turn()
+                self.journal.end(failure)
+                self.commits.barrier(self.answers.append)  # which writes nothing, and tells nothing of the disk
+                self.turn()
+                self.journal.end()
+        self.assertEqual([event["log_level"].name for event in logs], ["error", "info"])
+
+    def test_order(self) -> None:
+        """What waits for the next commit goes before what came behind it and found no room in this one."""
+        self.patch(commits, "MOST_OPERATIONS", 2)
+        requests = [Delete(account="a-1", messages=(message,)) for message in ("m-1", "m-1", "m-2")]
+        for request in requests:
+            self.chat.apply(model.Sent(request.messages[0], NOON, "a-1", "a-2", "hi"))
+            self.submit(request)
+        self.turn()
+        self.assertEqual([one.request for one in self.commits.give_back()], requests[1:])
 
 
 class SettledTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,6 +12,7 @@ from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.chat import Chat
 from chattwist.logins import Logins
+from chattwist.passwords import hash_password
 from chattwist.protocol.backend import Committed, Done
 from chattwist.requests import AnyRequest, Confirm, Register
 
@@ -19,9 +21,12 @@ GUS = model.Registered("a-7", 7, "gus", "hash")
 
 
 class FakeThreads:
-    """Hashes at once, unless too many others wait."""
+    """Hashes at once, unless too many others wait, and notes what for: ``patient`` and the address of each."""
 
     full = False
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bool, str]] = []
 
     def run(
         self, function: Callable[..., Any], *arguments: object, patient: bool = False, source: str = ""
@@ -29,6 +34,7 @@ class FakeThreads:
         """See PasswordThreads."""
         if self.full:
             raise errors.TryLater("too many logins at once")
+        self.asked.append((patient, source))
         return succeed(function(*arguments))
 
 
@@ -66,6 +72,7 @@ class LoginsTests(SynchronousTestCase):
         self.threads = FakeThreads()
         threads: Any = self.threads
         clock: Any = Clock()
+        self.clock = clock
         self.prospects = FakeProspects()
         self.logins = Logins(
             clock, lambda: 0, self.chat, lambda request, done: self.requests.append((request, done)),
@@ -101,6 +108,41 @@ class PasswordTests(LoginsTests):
         self.threads.full = False
         self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
         self.assertEqual(self.codes(), [450] * 20 + [535])
+
+    def login(self, password: str = "secret-gus") -> None:
+        """Somebody tries a password for gus."""
+        self.logins.login(self.session, "gus", password, False, self.answers.append)
+
+    def test_guesses(self) -> None:
+        """Guesses get slow, for a name that nobody has alike; the right password waits, too, and ends that."""
+        for known in False, True:
+            self.setUp()
+            if known:
+                self.chat.apply(msgspec.structs.replace(GUS, password=hash_password("secret-gus", COST)))
+            for _ in range(10):
+                self.login("a-wrong-guess")
+            self.assertLess(len(self.answers), 10)
+            self.clock.pump([1] * 60)
+            self.assertEqual(self.codes(), [535] * 10)
+        self.login()
+        self.assertEqual(len(self.wishes), 0)
+        self.clock.advance(8)
+        self.login()
+        self.assertEqual(len(self.wishes), 2)
+
+    def test_an_account_without_a_hash(self) -> None:
+        """No password is right for an account of which none is known, and the hash of none is none to compare with."""
+        self.chat.apply(msgspec.structs.replace(GUS, password=""))
+        self.login()
+        self.assertEqual(self.codes(), [535])
+
+    def test_who_waits_for_a_thread(self) -> None:
+        """Each address has its turn; and whoever makes accounts lets those go first that have one."""
+        self.login()
+        gus = Account("a-7", name="gus", password=hash_password("secret-gus", COST))
+        self.logins.change_password(gus, "there", "secret-gus", "secret-two", "", self.answers.append)
+        self.logins.register(self.session, "eve", "secret-eve", "", self.answers.append)
+        self.assertEqual(self.threads.asked, [(False, "here"), (False, "there"), (False, "there"), (True, "here")])
 
 
 class RegisterTests(LoginsTests):
@@ -170,3 +212,14 @@ class RegisterTests(LoginsTests):
         _, done = self.requests.pop()
         done(errors.NoPrimary("none"))
         self.assertEqual(self.codes(), [454])
+
+    def test_made_but_not_logged_in(self) -> None:
+        """Of an account that was made nobody is told that nothing was recorded: where its login fails, that is 454."""
+        for error in errors.NoPrimary("none"), errors.NoSpace("not recorded: this replica's disk is full"):
+            self.setUp()
+            self.register()
+            self.commit(self.registered())
+            self.commit(model.Confirmed("n-1", 8, "a-7"))
+            ((_, refused),) = self.wishes
+            refused(error)
+            self.assertEqual(self.codes(), [454])

@@ -6,8 +6,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
 from chattwist.member import NoChannel
+from chattwist.protocol.session import Session
 from chattwist.replication.messages import AnyMessage, Bundle, End, Ended, Forward, Heartbeat, Here, Leave, View, decode
 from chattwist.requests import MarkRead
+from chattwist.retrykeys import RetryKeys
 from tests.wire import World
 
 
@@ -71,6 +73,19 @@ class FollowerTests(SynchronousTestCase):
         self.assertEqual(self.ann.received()[:10], b"* MSG m-1 ")
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
+    def test_what_cannot_be_pushed(self) -> None:
+        """What cannot be pushed keeps neither the answer to who sent it waiting, nor all commits after that."""
+        self.world = World()
+        ann, bob = self.world.connect("ann"), self.world.connect("bob")
+        ann.send(b"REGISTER ann secret-of-ann\n")
+        bob.send(b"REGISTER bob secret-of-bob\n")
+        ann.received()
+        self.patch(Session, "push", None)
+        ann.send(b"SEND bob one\nSEND bob two\n")
+        self.world.run()
+        self.assertEqual([line[:4] for line in ann.received().splitlines()], [b"250 ", b"250 "])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
+
     def test_sender_deleted_meanwhile(self) -> None:
         """A message that comes together with the end of its sender's account is pushed as HISTORY shows it."""
         account, at = self.login.account, self.world.chat.latest
@@ -82,6 +97,66 @@ class FollowerTests(SynchronousTestCase):
         self.replica.applied(operations, [])
         self.world.run()
         self.assertIn(b" ~bob ann bye", self.ann.received())
+
+    def test_a_connection_that_broke_between_two_views(self) -> None:
+        """The next primary is told that the login is over, for the one before may have told it that there is one."""
+        self.replica.role("", None)
+        self.ann.lose()
+        self.assertEqual(self.told, [])
+        self.replica.role("follower", View((10, 1), (0, 1)))
+        self.world.run()
+        (left,) = self.told
+        assert isinstance(left, Leave)
+        self.assertEqual((left.account, left.session), (self.login.account, self.login.session))
+
+
+class PrimaryTests(SynchronousTestCase):
+    """Ann is logged in at a replica that is primary, and alone."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.replica = self.world.replica
+        self.ann = self.world.connect("ann")
+        self.ann.send(b"REGISTER ann secret-of-ann\n")
+        self.ann.received()
+
+    def test_stamped(self) -> None:
+        """What it makes has the number of its view, and a clock that is not far ahead of all others (R6, R22)."""
+        ahead = self.world.chat.latest + 1_000_000
+        self.patch(self.replica.core, "clamped", lambda wall: ahead)
+        self.ann.send(b"@!k SEND ann hi\n")
+        (message,) = self.world.chat.messages.values()
+        view = self.replica.core.view
+        assert view is not None
+        self.assertEqual((message.at, message.view), (ahead, view.epoch[0]))
+
+    def test_repeated_before_all_have_it(self) -> None:
+        """A command that others may lack is not said to be done; but they are to get it soon (R6)."""
+        self.ann.send(b"@!k SEND ann hi\n")
+        self.ann.received()
+        settled: list[bool] = []
+        self.patch(self.replica.core, "is_settled", lambda operation: False)
+        self.patch(self.replica.core, "settle", lambda: settled.append(True))
+        self.ann.send(b"@!k SEND ann hi\n")
+        self.assertEqual((self.ann.received()[:7], settled), (b"@!k 454", [True]))
+
+    def test_time_passes(self) -> None:
+        """With it go old retry keys, and messages that are nobody's."""
+        (login,) = self.replica._online.logins
+        old = model.PasswordChanged("o-1", 1, login.account, "hash", key="k")
+        self.replica.applied([old], [])
+        self.ann.send(b"SEND ann hi\nUNREGISTER secret-of-ann\n")
+        self.world.pass_time(1)
+        self.assertEqual((len(self.world.chat.messages), self.world.chat.keys._others), (0, {}))
+
+    def test_deleted_elsewhere_after_it_was_not_here(self) -> None:
+        """Whose UNREGISTER was refused is still told when the account is deleted by another session of it."""
+        (login,) = self.replica._online.logins
+        self.ann.send(b"UNREGISTER not-her-secret\n")
+        self.assertEqual(self.ann.received()[:4], b"535 ")
+        self.replica.applied([model.Unregistered("m-1", self.world.chat.latest + 1, login.account)], [])
+        self.world.run()
+        self.assertEqual(self.ann.received(), b"* BYE this account was deleted\n")
 
 
 class WithoutPrimaryTests(SynchronousTestCase):
@@ -103,6 +178,16 @@ class WithoutPrimaryTests(SynchronousTestCase):
         """Of what is here under a retry key nobody is told that nothing was recorded."""
         self.ann.send(b"@!k SEND ann hi\n@!n SEND ann hi\n")
         self.assertEqual(self.codes(), [b"@!k 454", b"@!n 451"])
+
+    def test_waited_for_long_enough(self) -> None:
+        """What was asked for just before waits for a primary, and is answered in time; also after something went wrong."""
+        self.world.replica._router.role("", None)
+        self.ann.send(b"SEND ann hi\n")
+        self.patch(RetryKeys, "forget", None)
+        self.assertEqual(self.codes(), [])
+        self.world.pass_time(4)
+        self.assertEqual(self.codes(), [b"451 no "])
+        self.assertTrue(self.flushLoggedErrors(TypeError))
 
     def test_registered_again(self) -> None:
         """So it is with an account."""

@@ -50,15 +50,13 @@ class FakeCommits:
         self.waiting: list[Waiting] = []
         self.idler: Callable[[], None] = lambda: None
 
-    def submit(
-        self, request: AnyRequest, done: Any, session: str = "", home: int = -1, tag: tuple[int, int] = (-1, 0)
-    ) -> None:
+    def submit(self, request: AnyRequest, done: Any, session: str = "", tag: tuple[int, int] = (-1, 0)) -> None:
         """See Commits."""
-        self.waiting.append(Waiting(request, done, session, home, tag))
+        self.waiting.append(Waiting(request, done, session, tag))
 
-    def send_all(self, sends: Sends, done: Any, session: str, home: int) -> None:
+    def send_all(self, sends: Sends, done: Any, session: str) -> None:
         """See Commits."""
-        self.waiting.append(Waiting(sends, done, session, home))
+        self.waiting.append(Waiting(sends, done, session))
 
     @property
     def idle(self) -> bool:
@@ -308,6 +306,12 @@ class FollowerTests(RouterTests):
         self.apply(SENT)
         self.assertEqual(self.answers[1:], [Committed(SENT, 3, True)] * 4)
 
+    def test_more_than_the_channel_takes_and_no_answer(self) -> None:
+        """What is given up makes room for what waits behind it."""
+        self.assertEqual(self.flood(), [1, 2])
+        self.pass_time(3 * self.timings.patience + 0.1)
+        self.assertEqual((self.codes(), self.numbers()), ([454, 454], [3, 4]))
+
     def test_what_no_primary_got_yet(self) -> None:
         """It goes to the next primary, or waits for one for as long as anything else does; a replica that ends refuses it."""
         self.flood()
@@ -556,6 +560,10 @@ class NewViewTests(RouterTests):
         self.assertEqual(self.sent(), [])
         self.pass_time(self.timings.silence + 0.1)
         self.assertEqual(self.sent(), [(2, Forward(FIRST + 1, NEVER, RANK, SEND, "s1"))])
+        self.submit(KEYED)
+        self.assertEqual(len(self.sent()), 1)
+        self.pass_time(0.1)
+        self.assertEqual(self.sent(), [])  # once is enough
         self.router.deliver(2, Result(FIRST + 1, "m-1", 2, False))
         self.assertEqual(self.answers, [])
         self.apply(SENT)
@@ -625,7 +633,7 @@ class PrimaryTests(RouterTests):
         ):
             self.router.deliver(2, Forward(number, (3, RANK), 2, SEND, "s9"))
             one = self.commits.end(result)
-            self.assertEqual((one.tag, one.session, one.home), ((2, number), "s9", 2))
+            self.assertEqual((one.tag, one.session), ((2, number), "s9"))
         answers = [Result(5, "m-1", 3, True), Failure(6, 550, "no account"), Again(7)]
         self.assertEqual(self.sent(), [(2, answer) for answer in answers])
 
@@ -694,7 +702,7 @@ class PrimaryTests(RouterTests):
         self.enter()
         self.grants.wishes.pop()[1](LOGIN)
         self.commits.end(errors.NoSpace("full"))
-        self.assertEqual(self.codes(), [452])
+        self.assertEqual((self.codes(), self.grants.lefts), ([452], [("a-1", "s1")]))
         self.enter()
         self.grants.wishes.pop()[1](LOGIN)
         one = self.commits.waiting.pop()
@@ -745,7 +753,7 @@ class SendsTests(RouterTests):
         self.lead()
         self.send_all()
         (one,) = self.commits.waiting
-        self.assertEqual((one.request, one.session, one.home), (self.sends, "s1", RANK))
+        self.assertEqual((one.request, one.session), (self.sends, "s1"))
 
     def test_following(self) -> None:
         """Each is passed on by itself, what was read goes with all that others here have read, and they are told together."""
@@ -804,6 +812,20 @@ class StoppingTests(RouterTests):
         self.submit()
         self.router.deliver(2, Forward(5, (3, RANK), 2, SEND, "s9"))
         self.assertEqual((self.codes(), self.sent(), self.commits.waiting), ([451], [(2, Again(5))], []))
+        self.router.leave("a-1", "s1", self.answers.append)  # as all sessions here do then: nobody is to show them
+        self.assertEqual(self.grants.lefts, [("a-1", "s1")])
+
+    def test_what_others_pass_on(self) -> None:
+        """A primary that stops takes nothing more of others: it is for the next one."""
+        self.lead()
+        self.router.when_settled(lambda: None)
+        self.router.deliver(2, Forward(5, (3, RANK), 2, SEND, "s9"))
+        self.assertEqual((self.sent(), self.commits.waiting), ([(2, Again(5))], []))
+
+    def test_a_session_that_ends_while_there_is_no_primary(self) -> None:
+        """That needs no primary, for the next view begins with the sessions that there are: LOGOUT is answered at once."""
+        self.router.leave("a-1", "s1", self.answers.append)
+        self.assertEqual(len(self.answers), 1)
 
     def test_what_waits(self) -> None:
         """What waits for a primary is answered at once."""

@@ -1,5 +1,6 @@
 """The commands about accounts; pure. Those that need a password ask for it where it was not given."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chattwist import errors
@@ -27,11 +28,11 @@ def register(call: "Call") -> None:
     if given:
         return _register(call, name, given[0])
 
-    def once(call: "Call", password: str) -> None:
+    def once(password: str) -> None:
         _check_new(call, password)
-        call.ask("the same password again", lambda call, again: twice(call, password, again))
+        call.ask("the same password again", partial(twice, password))
 
-    def twice(call: "Call", password: str, again: str) -> None:
+    def twice(password: str, again: str) -> None:
         if again != password:
             raise errors.WrongArguments("the two passwords differ; no account was made; REGISTER again")
         _register(call, name, password)
@@ -78,12 +79,12 @@ def takeover(call: "Call") -> None:
 def _login(call: "Call", takeover: bool) -> None:
     name, *given = call.command.words()
 
-    def check(call: "Call", password: str) -> None:
+    def check(password: str) -> None:
         done = call.then(lambda account: _welcome(call, account))
         call.backend.login(call.session, name, password, takeover, done)
 
     if given:
-        check(call, given[0])
+        check(given[0])
     else:
         call.ask("password", check)
 
@@ -101,14 +102,14 @@ def passwd(call: "Call") -> None:
     if given:
         return _change(call, given[0], given[1])
 
-    def old_given(call: "Call", old: str) -> None:
-        call.ask(f"new password, {SHORTEST} to {LONGEST} bytes", lambda call, new: new_given(call, old, new))
+    def old_given(old: str) -> None:
+        call.ask(f"new password, {SHORTEST} to {LONGEST} bytes", partial(new_given, old))
 
-    def new_given(call: "Call", old: str, new: str) -> None:
+    def new_given(old: str, new: str) -> None:
         _check_new(call, new)
-        call.ask("new password again", lambda call, again: again_given(call, old, new, again))
+        call.ask("new password again", partial(again_given, old, new))
 
-    def again_given(call: "Call", old: str, new: str, again: str) -> None:
+    def again_given(old: str, new: str, again: str) -> None:
         if again != new:
             raise errors.WrongArguments("the two new passwords differ; the password stays as it was; PASSWD again")
         _change(call, old, new)
@@ -135,13 +136,13 @@ def _changed_before(call: "Call", done: Committed) -> None:
 def unregister(call: "Call") -> None:
     """UNREGISTER [password]."""
 
-    def check(call: "Call", password: str) -> None:
+    def check(password: str) -> None:
         done = call.then(lambda done: _gone(call, done))
         call.backend.unregister(call.account, call.session.address, password, call.command.key, done)
 
     given = call.command.words()
     if given:
-        check(call, given[0])
+        check(given[0])
     else:
         call.ask("password, to delete this account for good", check)
 

@@ -1,6 +1,6 @@
 """What a session needs from the outside: the replica behind it and the connection before it; pure.
 
-Nothing here blocks. What takes time calls ``done`` later, exactly once, with its result or an errors.ChatError.
+Nothing here blocks. What may take time calls ``done``, at once or later, exactly once: with its result or a ChatError.
 """
 
 from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ from chattwist.protocol.commands import LOGIN_FIRST
 if TYPE_CHECKING:
     from chattwist.protocol.session import Session
 
-Then: TypeAlias = "Callable[[Call, str], None]"
+Then: TypeAlias = Callable[[str], None]
 
 
 class Call:

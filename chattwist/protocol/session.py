@@ -50,8 +50,8 @@ class Session:
         self._leaving = False  # QUIT was said
         self._calls: list[Call | Run] = []  # under way, oldest first: SENDs, or one other command
         self._running = 0  # how many commands those are
+        self._alone = False  # whether those are one other command
         self._growing: Run | None = None  # the last of those, and not yet submitted: the next line may be of it, too
-        self._alone = False  # whether that is one other command
         self._held: tuple[Command | None, Call] | None = None  # the next one, waiting for those
         self._asked: tuple[Call, Then] | None = None  # a 331 is out: the next line is for this
         self._marking = 0  # read marks being committed
@@ -183,7 +183,7 @@ class Session:
             password = content.decode("utf-8")
         except UnicodeDecodeError:
             raise errors.WrongArguments(f"a password is UTF-8; {verb} cancelled, nothing was done") from None
-        then(call, password)
+        then(password)
 
     # -- answers out
 

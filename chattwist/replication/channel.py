@@ -35,11 +35,11 @@ class Channel:
         self._address = address
         ranked = cluster.ranked
         ranks = {replica_name(replica): rank for rank, replica in enumerate(ranked)}
-        own = ranks.pop(replica_name(address))
-        self._ranks = ranks
+        del ranks[replica_name(address)]
+        self._ranks = ranks  # of the others, by name
         self._heard = Heard(listener)
         self._side = Side(reactor, MutualTLS(keys), greeting(cluster), self._heard, Complaints(reactor))
-        self._outbound = {rank: Outbound(self._side, ranked[rank], rank) for rank in ranks.values() if rank != own}
+        self._outbound = {rank: Outbound(self._side, ranked[rank], rank) for rank in ranks.values()}
         self._inbound: dict[int, Inbound] = {}
         self._waiting = Waiting()
         self._guards: dict[Guard, None] = {}
@@ -67,7 +67,9 @@ class Channel:
             closing.append(maybeDeferred(self._port.stopListening))
         for guard in list(self._guards):
             guard.abort()
-        closing.append(self._all_gone())
+        if self._guards:
+            self._empty = Deferred()
+            closing.append(self._empty)
         return gatherResults(closing).addCallback(lambda _: None)
 
     def send(self, rank: int, message: bytes, at_once: bool = False) -> bool:
@@ -107,11 +109,3 @@ class Channel:
         if self._empty is not None and not self._guards:
             self._empty.callback(None)
             self._empty = None
-
-    def _all_gone(self) -> Deferred[None]:
-        empty: Deferred[None] = Deferred()
-        if self._guards:
-            self._empty = empty
-        else:
-            empty.callback(None)
-        return empty

@@ -544,6 +544,8 @@ class RetryKeyTests(SynchronousTestCase):
             ann < @!k 501 this retry key was used for SEND, so nothing was done; send it with a new key
             ann > @!k DELETE 0rigin00-5
             ann < @!k 501 this retry key was used for SEND, so nothing was done; send it with a new key
+            ann > @!k PASSWD secret-of-ann another-of-ann
+            ann < @!k 501 this retry key was used for SEND, so nothing was done; send it with a new key
             ann > UNREAD
             ann < 211 0 unread
         """)

@@ -342,6 +342,15 @@ class GuardTests(SynchronousTestCase):
         self.complaints.say("192.0.2.1", "c")
         self.assertEqual(len(self.said.lines), 3)
 
+    def test_lines_of_very_many_addresses(self) -> None:
+        """So many addresses have their lines, and those that come later, once those are forgotten."""
+        for number in range(guard._ADDRESSES + 1):
+            self.complaints.say(f"one-{number}", "a")
+        self.assertEqual(len(self.said.lines), guard._ADDRESSES)
+        self.clock.advance(2 * guard.QUIET)
+        self.complaints.say("another", "a")
+        self.assertEqual(len(self.said.lines), guard._ADDRESSES + 1)
+
     def test_the_same_line_is_rarer(self) -> None:
         """What goes on for long is said ever more rarely, up to once an hour; another reason is not held back by it."""
         for _ in range(24 * 3600 * 4):
