@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _ON = re.compile(r", on (\d+) replicas")
+RECORDED = {
+    "DELETE": model.Deleted, "PASSWD": model.PasswordChanged, "UNREGISTER": model.Unregistered, "REGISTER": model.Registered,
+}  # fmt: skip
 MOST_WRITES = 500  # that wait for a disk
 Broken = Iterator[tuple[str, str]]
 
@@ -32,15 +35,17 @@ def check_answer(world: "World", attempt: Attempt) -> None:
         check_refused(world, attempt, reply)
         return
     _check_awake(world, reply)
+    lost = any(at >= attempt.tries[0][0] for times in truth.lost for at in times)
+    served = None if reply.view is None or lost else truth.served.get(reply.view)
+    if served is not None and served.begun < reply.when and attempt.verb in RECORDED:
+        _check_recorded(truth, attempt, served)
     match = _ON.search(reply.text)
     if attempt.verb != "SEND" or match is None:
         return
     message, told = reply.text.split()[0], int(match[1])
-    lost = any(at >= attempt.tries[0][0] for times in truth.lost for at in times)
     if truth.holders(message) < told and not lost and message not in truth.forgotten:
         truth.violated("an answer is on the disks that it names", f"{reply.text}: {truth.holders(message)}")
-    served = None if reply.view is None else truth.served.get(reply.view)
-    if served is not None and served.begun < reply.when and not lost and _is_of(truth, served, message, told):
+    if served is not None and served.begun < reply.when and _is_of(truth, served, message, told):
         lacking = [rank for rank in served.view.members if message not in truth.held[rank]]
         if lacking:
             truth.violated(
@@ -51,6 +56,14 @@ def check_answer(world: "World", attempt: Attempt) -> None:
     if not _is_expected(world, attempt, message):
         texts = [answer.text for answer in attempt.answers if answer.code in YES]
         truth.violated("a repetition gets the first answer", f"{attempt.key}: {texts[0]}, then {reply.text}")
+
+
+def _check_recorded(truth: Truth, attempt: Attempt, served: Served) -> None:
+    """What is said to be done is on the disks of the whole view; of what two views recorded under one key, one is."""
+    made = [one for one in truth.operations.values() if isinstance(one, RECORDED[attempt.verb])]
+    ids = {one.id for one in made if getattr(one, "key", "") == attempt.key} - truth.forgotten
+    if ids and not any(all(one in truth.held[rank] for rank in served.view.members) for one in ids):
+        truth.violated("what is done is on the disks of the whole view", f"{attempt.line}: {ids} in {served.view}")
 
 
 def _is_of(truth: Truth, served: Served, message: str, told: int) -> bool:
