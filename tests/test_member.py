@@ -17,7 +17,7 @@ from chattwist.replication.wire import WireError
 from tests.replication.cores import sent
 
 VIEW = View((3, 0), (0, 1))
-PULL = Pull(1, {"a": 3}, [], 64_000)
+PULL = Pull(1, {"a": 3}, {}, 64_000)
 NAMES = ("host:5001", "host:5002", "host:5003")
 
 

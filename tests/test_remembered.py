@@ -13,7 +13,7 @@ VIEW = View((4, 1), (1, 2))
 
 def told_by(state: State) -> Promise:
     """What a replica that just started with that says of itself."""
-    return Promise(state.promised, {}, {}, [], state.view, False, [], [], state.damaged)
+    return Promise(state.promised, {}, {}, {}, state.view, False, [], [], state.damaged)
 
 
 class RememberedTests(SynchronousTestCase):

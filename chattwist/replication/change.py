@@ -5,6 +5,7 @@ sends each what that one lacks, lets them enter the view, and serves once all ar
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import attrs
 
@@ -30,10 +31,12 @@ from chattwist.replication.messages import (
     View,
 )
 from chattwist.replication.own import Own
+from chattwist.replication.ranges import without
 from chattwist.replication.steps import Say
 
 Merge = Callable[[list[Login], list[Login]], tuple[list[Login], list[str]]]
 
+MOST_BRIDGED = 20_000  # operations; the next change goes on, so that none keeps a replica busy for long
 MOST_FILLED = 20  # batches; who lacks more is not waited for, and comes in later
 
 
@@ -179,12 +182,13 @@ class Changes:
             for origin, numbers in word.loose.items():
                 behind.setdefault(origin, set()).update(numbers)
         vector = self._own.log.vector
-        return [
+        lost = (
             model.Lost(f"{origin}-{number}", 0)
             for origin, numbers in behind.items()
             for number in range(vector.get(origin, 0) + 1, max(numbers))
             if number not in numbers
-        ]
+        )
+        return list(islice(lost, MOST_BRIDGED))
 
     def _bridge(self, change: Change, lost: list[model.AnyOperation]) -> None:
         """Put something into the gaps."""
@@ -256,7 +260,7 @@ class Changes:
             for operation in operations:
                 origin, number = split(operation.id)
                 vector[origin] = max(number, vector.get(origin, 0))
-            lost = lost[len(operations) :]
+                lost[origin] = without(lost.get(origin, []), [(number, number)])
         for operations in batches:
             self._own.send(rank, Fill(promise.epoch, operations))
         return True

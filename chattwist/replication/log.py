@@ -8,7 +8,9 @@ from operator import attrgetter
 import msgspec
 
 from chattwist import model
+from chattwist.replication.ranges import Places, contains, extended, up_to, without
 
+NOTHING: Places = {}
 BATCH = 500  # operations that go into one message, and
 BATCH_BYTES = 200_000  # bytes of text and of ids: so that none keeps a replica busy for long
 
@@ -23,7 +25,7 @@ class Log:
     def __init__(self) -> None:
         self._origins: dict[str, list[model.AnyOperation]] = {}
         self._loose: dict[str, dict[int, model.AnyOperation]] = {}  # behind a gap, which only damage leaves
-        self._lost: set[str] = set()  # ids of what damage took from all replicas (R10)
+        self._lost: Places = {}  # of what damage took from all replicas (R10)
 
     @property
     def vector(self) -> Vector:
@@ -36,9 +38,9 @@ class Log:
         return {origin: sorted(numbers) for origin, numbers in self._loose.items() if numbers}
 
     @property
-    def lost(self) -> list[str]:
-        """Ids of operations of which only the places are here."""
-        return sorted(self._lost)
+    def lost(self) -> Places:
+        """Where there are places only, and not the operations."""
+        return {origin: ranges for origin, ranges in self._lost.items() if ranges}
 
     def load(self, operation: model.AnyOperation) -> None:
         """Take in an operation from the disk, where damage may have left gaps."""
@@ -51,25 +53,27 @@ class Log:
         """Take in the next operation of its origin, or one that was lost; False for others: known, or behind a gap (R3)."""
         origin, number = split(operation.id)
         operations = self._origins.setdefault(origin, [])
-        if self._is_found(operation):
+        if self._is_found(origin, number, operation):
             operations[number - 1] = operation
-            self._lost.discard(operation.id)
+            self._lost[origin] = without(self._lost[origin], [(number, number)])
             return True
         if number != len(operations) + 1:
             return False
-        self._append(operations, operation)
+        self._append(origin, operations, operation)
         loose = self._loose.get(origin)
         while loose and (following := loose.pop(len(operations) + 1, None)) is not None:
-            self._append(operations, following)
+            self._append(origin, operations, following)
         return True
 
-    def _append(self, operations: list[model.AnyOperation], operation: model.AnyOperation) -> None:
+    def _append(self, origin: str, operations: list[model.AnyOperation], operation: model.AnyOperation) -> None:
         operations.append(operation)
         if isinstance(operation, model.Lost):
-            self._lost.add(operation.id)
+            self._lost[origin] = extended(self._lost.get(origin, []), len(operations))
 
-    def _is_found(self, operation: model.AnyOperation) -> bool:
-        return bool(self._lost) and operation.id in self._lost and not isinstance(operation, model.Lost)
+    def _is_found(self, origin: str, number: int, operation: model.AnyOperation) -> bool:
+        if not self._lost or isinstance(operation, model.Lost):
+            return False
+        return contains(self._lost.get(origin, []), number)
 
     def new_of(self, operations: Sequence[model.AnyOperation]) -> Sequence[model.AnyOperation]:
         """Those that follow on what is here, in their order: each the next of its origin (R3), or one that was lost."""
@@ -85,7 +89,7 @@ class Log:
             if number == end + 1:
                 found.append(operation)
                 end = number
-            elif self._is_found(operation):
+            elif self._is_found(origin, number, operation):
                 found.append(operation)
             ends[origin] = end
         return found
@@ -135,7 +139,7 @@ class Log:
         return operations[number - 1] if 0 < number <= len(operations) else None
 
     def missing(
-        self, vector: Mapping[str, int], lost: Sequence[str] = (), most: int = BATCH_BYTES
+        self, vector: Mapping[str, int], lost: Places = NOTHING, most: int = BATCH_BYTES
     ) -> tuple[list[model.AnyOperation], bool]:
         """Some of the operations that a replica with ``vector`` lacks, those of an origin in order; whether there are more.
 
@@ -147,17 +151,25 @@ class Log:
         """
         found: list[model.AnyOperation] = []
         size = 0
-        mended: Iterator[model.AnyOperation] = filter(None, map(self.get, self.found_of(lost)))
-        for operation in chain(mended, merge(*self._behind(vector), key=_at)):
+        for operation in chain(self._held_at(self.found_of(lost)), merge(*self._behind(vector), key=_at)):
             if len(found) == BATCH or size >= most:
                 return found, True
             found.append(operation)
             size += _length(operation)
         return found, False
 
-    def found_of(self, lost: Sequence[str]) -> list[str]:
-        """Those ids of what others have lost that are here."""
-        return [one for one in lost if one not in self._lost and self.get(one) is not None]
+    def found_of(self, lost: Places) -> Places:
+        """Where this replica has what another has lost."""
+        return {
+            origin: without(up_to(ranges, len(self._origins[origin])), self._lost.get(origin, []))
+            for origin, ranges in lost.items()
+            if origin in self._origins
+        }
+
+    def _held_at(self, places: Places) -> Iterator[model.AnyOperation]:
+        for origin, ranges in places.items():
+            for first, last in ranges:
+                yield from self._origins[origin][first - 1 : last]
 
     def _behind(self, vector: Mapping[str, int]) -> Iterator[Iterator[model.AnyOperation]]:
         """Of each origin of which something is lacking that, read as far as it is asked for: it may be a million."""
@@ -166,11 +178,11 @@ class Log:
             if start < len(operations):
                 yield map(operations.__getitem__, range(start, len(operations)))
 
-    def covers(self, vector: Mapping[str, int], lost: Sequence[str] = ()) -> bool:
+    def covers(self, vector: Mapping[str, int], lost: Places = NOTHING) -> bool:
         """Whether nothing that a replica with ``vector`` holds, but for what it has ``lost``, is missing here."""
         behind = any(len(self._origins.get(origin, ())) < count for origin, count in vector.items())
-        found = (split(one) for one in self._lost.difference(lost))
-        return not behind and all(vector.get(origin, 0) < number for origin, number in found)
+        theirs = {origin: without(ranges, lost.get(origin, [])) for origin, ranges in self._lost.items()}
+        return not behind and not any(up_to(ranges, vector.get(origin, 0)) for origin, ranges in theirs.items())
 
     def forget_text(self, message_id: str) -> None:
         """Keep of a deleted message all but its text (R7)."""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from chattwist import model
+from chattwist.replication.ranges import Places
 from chattwist.requests import AnyRequest
 
 Epoch: TypeAlias = tuple[int, int]
@@ -96,7 +97,7 @@ class Promise(Message, frozen=True, tag="promise"):
     epoch: Epoch
     vector: dict[str, int]
     loose: dict[str, list[int]]
-    lost: list[str]
+    lost: Places
     view: View | None
     current: bool
     logins: list[Login]
@@ -113,12 +114,12 @@ class Refusal(Message, frozen=True, tag="refusal"):
 class Pull(Message, frozen=True, tag="pull"):
     """Send what a replica with this version vector lacks, about ``most`` bytes of it.
 
-    ``lost``: ids of operations that damage took, and that others may have after all.
+    ``lost``: places of operations that damage took, and that others may have after all, see ranges.Places.
     """
 
     number: int
     vector: dict[str, int]
-    lost: list[str]
+    lost: Places
     most: int
 
 

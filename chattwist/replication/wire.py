@@ -68,7 +68,7 @@ class Assembly:
         return start + _LENGTH.size + int(length)
 
 
-FORMAT = b"4"  # of messages: another number wherever a replica of the version before would not understand one
+FORMAT = b"5"  # of messages: another number wherever a replica of the version before would not understand one
 OTHER_VERSION = "its version of chattwist is another one: stop all replicas, install the same on all, start them"
 OTHER_CLUSTER = "cluster files differ in their replicas or mode: stop all replicas, give them the same file, start them"
 

@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
+from chattwist.replication import change
 from chattwist.replication.messages import (
     AnyMessage,
     Fill,
@@ -124,13 +125,24 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(self.cores.roles(), "PFF")
         self.assertEqual([node.held for node in self.cores.nodes], [{"a-1", "a-2", "a-3", "a-4"}] * 3)
 
+    def test_a_gap_that_is_too_long_for_one_change(self) -> None:
+        """It is bridged by several, one after the other; how long it is says one range, and not each number in it."""
+        self.patch(change, "MOST_BRIDGED", 3)
+        self.cores.nodes[0].operations = [sent("a-1"), sent("a-12")]
+        self.cores.start(0, 1, 2)
+        self.cores.pass_time(5)
+        self.assertEqual(self.cores.roles(), "PFF")
+        for node in self.cores.nodes:
+            log = node.running.own.log
+            self.assertEqual((log.vector, log.lost, log.get("a-12")), ({"a": 12}, {"a": [(2, 11)]}, sent("a-12")))
+
     def bridged(self) -> None:
         """Damage takes an operation from all, and only its place is kept; a backup of it is with replica 0."""
         whole: list[model.AnyOperation] = [sent(f"a-{number}") for number in (1, 2, 3)]
         self.cores.nodes[0].operations = [whole[0], whole[2]]
         self.cores.start(0, 1, 2)
         self.cores.pass_time(5)
-        self.assertEqual([node.running.own.log.lost for node in self.cores.nodes], [["a-2"]] * 3)
+        self.assertEqual([node.running.own.log.lost for node in self.cores.nodes], [{"a": [(2, 2)]}] * 3)
         self.cores.kill(0)
         self.cores.pass_time(5)
         self.cores.nodes[0].operations = whole
@@ -141,7 +153,7 @@ class ChangeTests(SynchronousTestCase):
         for _ in range(2):
             self.assertEqual(self.cores.roles(), "PFF")
             for node in self.cores.nodes:
-                self.assertEqual((node.running.own.log.get("a-2"), node.running.own.log.lost), (sent("a-2"), []))
+                self.assertEqual((node.running.own.log.get("a-2"), node.running.own.log.lost), (sent("a-2"), {}))
             for rank in range(3):
                 self.cores.kill(rank)
             self.cores.start(0, 1, 2)

@@ -68,21 +68,21 @@ class LostTests(SynchronousTestCase):
 
     def test_found(self) -> None:
         """It takes the place that was kept for it, once."""
-        self.assertEqual((self.here.vector, self.here.lost), ({"a": 3}, ["a-2"]))
+        self.assertEqual((self.here.vector, self.here.lost), ({"a": 3}, {"a": [(2, 2)]}))
         self.assertEqual(ids(self.here.new_of([sent("a-1"), sent("a-2"), sent("a-4")])), ["a-2", "a-4"])
         self.here.take([sent("a-2"), sent("a-4")])
-        self.assertEqual((list(self.here), self.here.lost), ([sent(f"a-{n}") for n in range(1, 5)], []))
+        self.assertEqual((list(self.here), self.here.lost), ([sent(f"a-{n}") for n in range(1, 5)], {}))
         self.assertEqual(self.here.new_of([sent("a-2"), model.Lost("a-2", 0)]), [])
 
     def test_given(self) -> None:
         """Who has it gives it to who says that it was lost."""
-        self.assertEqual(self.whole.missing({"a": 3}, ["a-2", "x-9"]), ([sent("a-2")], False))
-        self.assertEqual(self.here.missing({"a": 3}, ["a-2"]), ([], False))
+        self.assertEqual(self.whole.missing({"a": 3}, {"a": [(2, 2)], "x": [(9, 9)]}), ([sent("a-2")], False))
+        self.assertEqual(self.here.missing({"a": 3}, {"a": [(2, 2)]}), ([], False))
 
     def test_covered(self) -> None:
         """Whether another one may have it is known from what that says of itself."""
         self.assertFalse(self.here.covers({"a": 3}))
-        self.assertTrue(self.here.covers({"a": 3}, ["a-2"]))
+        self.assertTrue(self.here.covers({"a": 3}, {"a": [(1, 4)]}))
         self.assertTrue(self.here.covers({"a": 1}))
 
     def test_loaded(self) -> None:
@@ -90,7 +90,7 @@ class LostTests(SynchronousTestCase):
         here = Log()
         for operation in (sent("a-1"), sent("a-3"), model.Lost("a-2", 0), sent("a-2")):
             here.load(operation)
-        self.assertEqual((list(here), here.lost), ([sent(f"a-{n}") for n in range(1, 4)], []))
+        self.assertEqual((list(here), here.lost), ([sent(f"a-{n}") for n in range(1, 4)], {}))
 
 
 class MissingTests(SynchronousTestCase):

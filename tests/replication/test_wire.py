@@ -80,4 +80,4 @@ class GreetingTests(SynchronousTestCase):
         shapes = [[one.__name__, *(field.name for field in structs.fields(one))] for one in said]
         shapes += [[one.__name__, *one.__struct_fields__] for one in get_args(model.AnyOperation)]
         digest = hashlib.sha256(repr(shapes).encode()).hexdigest()[:8]
-        self.assertEqual((wire.FORMAT, digest), (b"4", "ecbe0122"))
+        self.assertEqual((wire.FORMAT, digest), (b"5", "ecbe0122"))
