@@ -51,6 +51,17 @@ class PowerLossTests(SynchronousTestCase):
         life(disk, [], more := messages(3, first=900), JOURNAL)
         self.assertEqual(loaded(disk.after_power_loss()), found + more)
 
+    def test_a_copy_that_was_not_flushed(self) -> None:
+        """A backup that was put back just now, and served, outlives a power loss, in each of its files."""
+        whole, disk = lived(OPERATIONS), MemoryDisk()
+        for name in whole.names():
+            handle = disk.create(name)
+            disk.write(handle, whole.contents(name), 0)
+            disk.close(handle)
+        self.assertEqual(loaded(disk), OPERATIONS)
+        for seed in SEEDS:
+            self.assertEqual(loaded(disk.after_power_loss(seed)), OPERATIONS)
+
     def test_power_lost_again_while_starting(self) -> None:
         """A start that loses power itself, at any moment, takes nothing away from the next."""
         calls = len(lived(BIG).calls)
