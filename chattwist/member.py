@@ -18,7 +18,7 @@ from chattwist.requests import Tag
 MOST_BUNDLED = 500  # messages
 
 Done = Callable[[BaseException | None], None]
-Committed = Callable[[BaseException | None, int], None]
+Finished = Callable[[BaseException | None, int], None]
 
 
 class Writer(Protocol):
@@ -92,7 +92,7 @@ class Member:
         self._events: deque[steps.Event] = deque()
         self._busy = self._stopped = False
         self._broken: BaseException | None = None
-        self._done: Committed | None = None
+        self._done: Finished | None = None
         self._full = errors.DiskFull("no room")
         self._encoded: tuple[AnyMessage | None, bytes] = None, b""
         self._bundles: dict[int, list[Forward | Result | Failure]] = {}
@@ -150,7 +150,7 @@ class Member:
             raise WireError(str(error)) from None
         self._feed(steps.Received(rank, decoded))
 
-    def commit(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag], done: Committed) -> None:
+    def commit(self, operations: Sequence[model.AnyOperation], tags: Sequence[Tag], done: Finished) -> None:
         """See commits.Journal."""
         if self._broken is not None:
             return done(self._broken, 0)

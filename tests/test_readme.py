@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.chat import Chat
 from chattwist.cluster import DEFAULT, Cluster, Limits, Timings
-from chattwist.protocol.commands import COMMANDS, Command
+from chattwist.protocol.commands import COMMANDS, Row
 from chattwist.protocol.server import Clients
 from chattwist.replica import Replica
 from chattwist.replication.log import Log
@@ -51,7 +51,7 @@ def command_table() -> str:
     return "\n".join(["| command | does | login | replies |", "|---|---|---|---|", *map(_row, COMMANDS.values())])
 
 
-def _row(command: Command) -> str:
+def _row(command: Row) -> str:
     when = "any time" if command.before_login and command.after_login else "before" if command.before_login else "after"
     return f"| `{command.usage}` | {command.does} | {when} | {' '.join(map(str, sorted(command.all_codes)))} |"
 

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import GONE
-from chattwist.protocol.crowd import Member
+from chattwist.protocol.crowd import Connection
 from chattwist.protocol.session import Session
 from chattwist.protocol.telnet import LineReader
 
@@ -29,7 +29,7 @@ CLOSING = 421
 class Client(Protocol):
     """One connection. It is its own producer so that the transport says when all that was written has gone out."""
 
-    transport: Member
+    transport: Connection
 
     def __init__(self, clients: "Clients", address: str) -> None:
         self.address = address

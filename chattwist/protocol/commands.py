@@ -10,7 +10,7 @@ from chattwist.protocol import accounts, information, messages
 
 if TYPE_CHECKING:
     from chattwist.protocol.call import Call
-    from chattwist.protocol.grammar import Command as Line
+    from chattwist.protocol.grammar import Command
 
 Do: TypeAlias = "Callable[[Call], None]"
 
@@ -19,8 +19,8 @@ MUTATION = (451, 452, 454)  # what every command that records something can meet
 
 
 @attrs.frozen
-class Command:
-    """A row: ``codes`` are the command's own replies, ``MUTATION`` and the general errors aside."""
+class Row:
+    """One command: ``codes`` are its own replies, ``MUTATION`` and the general errors aside."""
 
     usage: str
     does: str
@@ -44,10 +44,10 @@ class Command:
         """Every reply but the general errors."""
         return self.codes + tuple(code for code in MUTATION if self.records and code not in self.codes)
 
-    def check(self, line: "Line", logged_in: bool) -> None:
+    def check(self, command: "Command", logged_in: bool) -> None:
         """Refuse the command in a session where it is not allowed, or with the wrong number of arguments."""
         self.check_login(logged_in)
-        count = len(line.words()) if self.most is not None else bool(line.rest)
+        count = len(command.words()) if self.most is not None else bool(command.rest)
         many = self.most is not None and count > self.most
         if many or count < self.least:
             hint = "; leave out a password that has spaces, then it is asked for" if many and 331 in self.codes else ""
@@ -62,64 +62,64 @@ class Command:
 
 
 _ROWS = (
-    Command(
+    Row(
         "HELP [verb]", "the commands, one a line; of one verb, its usage and replies",
         (214, 501), information.help_, most=1, before_login=True, records=False, shows=True,
     ),
-    Command(
+    Row(
         "REGISTER name [password]", "makes the account and logs in; asks for the password twice where it is left out",
         (230, 331, 551, 553, 501, 450), accounts.register, least=1, most=2, before_login=True, after_login=False,
     ),
-    Command(
+    Row(
         "LOGIN name [password]", "logs in; an account has one session at a time",
         (230, 331, 535, 453, 501, 450, 451, 452), accounts.login, least=1, most=2, before_login=True, after_login=False,
         records=False,
     ),
-    Command(
+    Row(
         "TAKEOVER name [password]", "logs in and ends the account's other session",
         (230, 331, 535, 501, 450, 451, 452), accounts.takeover, least=1, most=2, before_login=True, after_login=False,
         records=False,
     ),
-    Command("LOGOUT", "ends the login; the connection stays", (250, 501), accounts.logout, records=False),
-    Command("QUIT", "ends the connection", (221, 501), information.quit_, before_login=True, records=False),
-    Command(
+    Row("LOGOUT", "ends the login; the connection stays", (250, 501), accounts.logout, records=False),
+    Row("QUIT", "ends the connection", (221, 501), information.quit_, before_login=True, records=False),
+    Row(
         "LIST [prefix [AFTER name]]", "accounts whose name begins so, without case; * is every name; pages of 100",
         (212, 501), information.list_, most=3, before_login=True, records=False, shows=True,
     ),
-    Command(
+    Row(
         "WHO [AFTER name]", "accounts that are logged in now; pages of 100",
         (212, 501), information.who, most=2, records=False, shows=True,
     ),
-    Command(
+    Row(
         "SEND name text", "sends a message to one account; answered once it is on disk on every live replica",
         (250, 550, 501, 552), messages.send, least=1, most=None, overlaps=True,
     ),
-    Command("UNREAD", "how many messages of whom are unread", (211, 501), messages.unread, records=False),
-    Command(
+    Row("UNREAD", "how many messages of whom are unread", (211, 501), messages.unread, records=False),
+    Row(
         "READ [n]", "the n unread messages sent last, at most 50, and marks those read",
         (213, 501), messages.read, most=1, records=False,
     ),
-    Command(
+    Row(
         "HISTORY [name] [n] [BEFORE id]", "the last n messages, 20 or at most 200, of all or with one account",
         (213, 501, 550), messages.history, most=4, records=False, shows=True,
     ),
-    Command(
+    Row(
         "DELETE id [id ...]", "deletes messages for good, for sender and recipient both; all or none",
         (250, 501, 550), messages.delete, least=1, most=4096,
     ),
-    Command(
+    Row(
         "PASSWD [old new]", "changes the password; asks three times where they are left out",
         (250, 331, 535, 501, 450), accounts.passwd, most=2,
     ),
-    Command(
+    Row(
         "UNREGISTER [password]", "deletes the account; messages already sent stay with those they were sent to",
         (250, 331, 535, 501, 450), accounts.unregister, most=1,
     ),
-    Command(
+    Row(
         "STATUS", "the replicas and which of them is primary",
         (211, 501), information.status, before_login=True, records=False, shows=True,
     ),
-    Command("NOOP", "nothing", (250, 501), information.noop, before_login=True, records=False),
+    Row("NOOP", "nothing", (250, 501), information.noop, before_login=True, records=False),
 )  # fmt: skip
 
 COMMANDS = {row.verb: row for row in _ROWS}

@@ -97,7 +97,7 @@ def _end(connection: Server, why: Any) -> None:
         connection.connectionLost(Failure(why))
 
 
-class Member(Server):
+class Connection(Server):
     """A client's connection, which the crowd reads from instead of the reactor."""
 
     server: "CrowdPort"
@@ -118,7 +118,7 @@ class Member(Server):
 class CrowdPort(Port):
     """Listens for members of a crowd."""
 
-    transport = Member
+    transport = Connection
 
     def __init__(self, port: int, factory: Factory, backlog: int, interface: str, reactor: Any, crowd: Crowd) -> None:
         super().__init__(port, factory, backlog, interface, reactor)

@@ -12,7 +12,7 @@ from chattwist.accounts import Account
 from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend, Committed, Sink
 from chattwist.protocol.call import Call, Then
-from chattwist.protocol.commands import COMMANDS, Command
+from chattwist.protocol.commands import COMMANDS, Row
 from chattwist.protocol.messages import message_line
 from chattwist.protocol.run import SEND, Run
 from chattwist.protocol.telnet import Line, LineReader, Problem
@@ -52,7 +52,7 @@ class Session:
         self._running = 0  # how many commands those are
         self._alone = False  # whether those are one other command
         self._growing: Run | None = None  # the last of those, and not yet submitted: the next line may be of it, too
-        self._held: tuple[Command | None, Call] | None = None  # the next one, waiting for those
+        self._held: tuple[Row | None, Call] | None = None  # the next one, waiting for those
         self._asked: tuple[Call, Then] | None = None  # a 331 is out: the next line is for this
         self._marking = 0  # read marks being committed
         self._pushed: list[str] = []  # messages pushed and not yet counted as read
@@ -120,7 +120,7 @@ class Session:
             if command is not None:
                 self._begin(COMMANDS.get(command.verb), Call(self, command))
 
-    def _begin(self, row: Command | None, call: Call) -> None:
+    def _begin(self, row: Row | None, call: Call) -> None:
         self.submit_run()
         busy = self._calls or self._reading or self._held or (self._marking and row is not None and not row.shows)
         if not busy or (row is not None and row.overlaps):
@@ -128,7 +128,7 @@ class Session:
         else:
             self._held = row, call
 
-    def _run(self, row: Command | None, call: Call) -> None:
+    def _run(self, row: Row | None, call: Call) -> None:
         self._await(call)
         self._alone = row is None or not row.overlaps
         call.guard(self._dispatch, row, call)
@@ -138,7 +138,7 @@ class Session:
         self._calls.append(call)
         self._running += 1
 
-    def _dispatch(self, row: Command | None, call: Call) -> None:
+    def _dispatch(self, row: Row | None, call: Call) -> None:
         if call.command.problem is not None:
             raise call.command.problem
         if row is None:

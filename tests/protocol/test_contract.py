@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import errors
 from chattwist.protocol import accounts, client, information, messages
-from chattwist.protocol.commands import COMMANDS, Command
+from chattwist.protocol.commands import COMMANDS, Row
 
 TEXT = (files("chattwist.protocol") / "PROTOCOL.txt").read_text()
 RECORDING = "A command that records something, and a login, can meet these, too:"
@@ -24,7 +24,7 @@ def codes(text: str) -> set[int]:
     return {int(code) for code in re.findall(r"^(\d{3})[ -]", text, flags=re.MULTILINE)}
 
 
-def general(command: Command) -> set[int]:
+def general(command: Row) -> set[int]:
     """What a section leaves out, and HELP does not: wrong arguments, and what recording or a login can meet."""
     recording = codes(TEXT.split(RECORDING)[1].split("\n\n\n")[0])
     login = command.verb in ("LOGIN", "TAKEOVER")
