@@ -100,10 +100,9 @@ class Election:
         if soon:
             return
         if not may and not self._said and newest(known) is not None:
-            wait = (
-                f"waiting up to {self._timings.last_view:g} s for the others of the last view, and for undamaged files"
-            )
-            self._own.effects.append(Say(f"{wait}: what was acknowledged may be there only"))
+            wait = f"waiting up to {self._timings.last_view:g} s"
+            text = f"{wait} for the others of the last view, or whole files: what was acknowledged may be there only"
+            self._own.effects.append(Say(text))
         self._said = not may
 
     def _nobody_else(self, known: Mapping[int, Known]) -> bool:

@@ -8,7 +8,7 @@ from operator import attrgetter
 import msgspec
 
 from chattwist import model
-from chattwist.replication.ranges import Places, contains, extended, up_to, without
+from chattwist.replication.ranges import Places, contains, extend, up_to, without
 
 NOTHING: Places = {}
 BATCH = 500  # operations that go into one message, and
@@ -40,7 +40,7 @@ class Log:
     @property
     def lost(self) -> Places:
         """Where there are places only, and not the operations."""
-        return {origin: ranges for origin, ranges in self._lost.items() if ranges}
+        return {origin: list(ranges) for origin, ranges in self._lost.items() if ranges}
 
     def load(self, operation: model.AnyOperation) -> None:
         """Take in an operation from the disk, where damage may have left gaps."""
@@ -68,7 +68,7 @@ class Log:
     def _append(self, origin: str, operations: list[model.AnyOperation], operation: model.AnyOperation) -> None:
         operations.append(operation)
         if isinstance(operation, model.Lost):
-            self._lost[origin] = extended(self._lost.get(origin, []), len(operations))
+            extend(self._lost.setdefault(origin, []), len(operations))
 
     def _is_found(self, origin: str, number: int, operation: model.AnyOperation) -> bool:
         if not self._lost or isinstance(operation, model.Lost):
@@ -169,7 +169,7 @@ class Log:
     def _held_at(self, places: Places) -> Iterator[model.AnyOperation]:
         for origin, ranges in places.items():
             for first, last in ranges:
-                yield from self._origins[origin][first - 1 : last]
+                yield from map(self._origins[origin].__getitem__, range(first - 1, last))
 
     def _behind(self, vector: Mapping[str, int]) -> Iterator[Iterator[model.AnyOperation]]:
         """Of each origin of which something is lacking that, read as far as it is asked for: it may be a million."""

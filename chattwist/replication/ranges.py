@@ -16,11 +16,10 @@ def contains(ranges: Ranges, number: int) -> bool:
     return index > 0 and number <= ranges[index - 1][1]
 
 
-def extended(ranges: Ranges, number: int) -> Ranges:
-    """With one more number, which is larger than all that are there."""
-    if ranges and ranges[-1][1] == number - 1:
-        return [*ranges[:-1], (ranges[-1][0], number)]
-    return [*ranges, (number, number)]
+def extend(ranges: Ranges, number: int) -> None:
+    """Take in one more number, which is larger than all that are there."""
+    first = ranges.pop()[0] if ranges and ranges[-1][1] == number - 1 else number
+    ranges.append((first, number))
 
 
 def without(ranges: Ranges, others: Ranges) -> Ranges:

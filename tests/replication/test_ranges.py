@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chattwist.replication.ranges import Ranges, contains, extended, up_to, without
+from chattwist.replication.ranges import Ranges, contains, extend, up_to, without
 
 MOST = 12
 numbers = st.sets(st.integers(1, MOST))
@@ -14,7 +14,7 @@ def ranges(some: set[int]) -> Ranges:
     """The same, as ranges."""
     found: Ranges = []
     for number in sorted(some):
-        found = extended(found, number)
+        extend(found, number)
     return found
 
 
