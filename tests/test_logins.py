@@ -67,6 +67,7 @@ class LoginsTests(SynchronousTestCase):
         self.chat = Chat()
         self.requests: list[tuple[AnyRequest, Done]] = []
         self.wishes: list[tuple[Account, Done]] = []
+        self.takeovers: list[bool] = []  # whether each of them ends another session
         self.session: Any = FakeSession()
         self.answers: list[object] = []
         self.threads = FakeThreads()
@@ -76,8 +77,13 @@ class LoginsTests(SynchronousTestCase):
         self.prospects = FakeProspects()
         self.logins = Logins(
             clock, lambda: 0, self.chat, lambda request, done: self.requests.append((request, done)),
-            lambda account, hashed, takeover, session, done: self.wishes.append((account, done)), threads, COST, self.prospects,
+            self.enter, threads, COST, self.prospects,
         )  # fmt: skip
+
+    def enter(self, account: Account, hashed: str, takeover: bool, session: object, done: Done) -> None:
+        """See Sessions."""
+        self.wishes.append((account, done))
+        self.takeovers.append(takeover)
 
     def codes(self) -> list[int]:
         """The codes of the answers, 0 for those that are no errors."""
@@ -178,6 +184,15 @@ class RegisterTests(LoginsTests):
         ((account, granted),) = self.wishes
         granted(None)
         self.assertEqual(self.answers, [account])
+
+    def test_logged_in_elsewhere_meanwhile(self) -> None:
+        """Who registers gets the session, also if one at another replica was granted a moment before, first time or repeated."""
+        for _ in range(2):
+            self.register()
+            if self.requests:
+                self.commit(self.registered())
+                self.commit(model.Confirmed("n-1", 8, "a-7"))
+        self.assertEqual(self.takeovers, [True, True])
 
     def test_nobody_is_there_to_be_told(self) -> None:
         """Once the client is gone, its registration is not confirmed: it may have registered the name elsewhere by now."""

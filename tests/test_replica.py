@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
@@ -188,6 +189,19 @@ class WithoutPrimaryTests(SynchronousTestCase):
         self.world.pass_time(4)
         self.assertEqual(self.codes(), [b"451 no "])
         self.assertTrue(self.flushLoggedErrors(TypeError))
+
+    def test_said_in_the_log(self) -> None:
+        """An operator is told once that nothing can be recorded: not while the next primary is only being found."""
+        replica, silence = self.world.replica, self.world.cluster.timings.silence
+        view = replica.core.view
+        with capturedLogs() as events:
+            for seconds, expected in ((1.8, 0), (1.8, 0), (0.7, 1), (10, 1)):
+                if expected == 0:
+                    replica.role("primary", view)
+                    replica.role("", None)
+                self.world.pass_time(seconds * silence)
+                said = [event for event in events if event["log_level"] == LogLevel.warn]
+                self.assertEqual(len(said), expected, seconds)
 
     def test_registered_again(self) -> None:
         """So it is with an account."""

@@ -246,7 +246,7 @@ class Changes:
 
     def _fill(self, rank: int, promise: Promise) -> bool:
         """Send a coming member what it lacks; False where that is too much: it is asked again once it has caught up."""
-        vector, lost = dict(promise.vector), self._own.log.found_of(promise.lost)
+        vector, lost = dict(promise.vector), dict(promise.lost)
         batches = []
         more = True
         while more:

@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist import model
 from chattwist.cluster import Timings
 from chattwist.replication import log, messages
 from chattwist.replication.catchup import LEAST, MOST, Catchup
@@ -78,6 +79,17 @@ class CatchupTests(SynchronousTestCase):
         self.cores.lose = lambda sender, rank, message: False
         self.cores.pass_time(2)
         self.assertEqual((self.cores.nodes[0].held, self.cores.roles()), ({"a-1"}, "PF"))
+
+    def test_one_that_never_answers(self) -> None:
+        """It keeps nobody from getting what another one has."""
+        cores = Cores()
+        cores.nodes[1].operations = [sent("b-1")]
+        cores.lose = lambda sender, rank, message: (
+            isinstance(message, messages.Prepare) or (sender == 0 and isinstance(message, Pulled))
+        )
+        cores.start(0, 1, 2)
+        cores.pass_time(2)
+        self.assertEqual(cores.nodes[2].held, {"b-1"})
 
     def test_damage(self) -> None:
         """What was lost in the middle of a journal comes from another replica; what lies behind it counts again."""
@@ -213,9 +225,9 @@ class FakeOwn:
     def __init__(self) -> None:
         self.now = 0.0
         self.log = log.Log()
-        self.sent: list[Pull] = []
+        self.sent: list[Any] = []
 
-    def send(self, rank: int, message: Pull) -> None:
+    def send(self, rank: int, message: AnyMessage) -> None:
         """See Own."""
         self.sent.append(message)
 
@@ -265,3 +277,12 @@ class BatchTests(SynchronousTestCase):
         self.answer(0.05, second)
         self.answer(0.2)
         self.assertEqual(len(self.own.sent), 4)
+
+    def test_as_much_as_was_asked_for(self) -> None:
+        """An answer has no more in it than that, and never more than there may be at most."""
+        for number in range(1, 400):
+            self.own.log.add(model.Sent(f"a-{number}", number, "a-1", "a-2", "x" * 4000))
+        for most in LEAST, 4 * LEAST, MOST, 2 * MOST:
+            self.catchup.asked(1, Pull(1, {}, {}, most))
+            answer = self.own.sent.pop()
+            self.assertEqual((len(answer.operations), answer.more), (min(most, MOST) // 4000, True))

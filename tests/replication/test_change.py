@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist import model
-from chattwist.replication import change
+from chattwist.replication import change, log
 from chattwist.replication.messages import (
     AnyMessage,
     Fill,
@@ -133,27 +133,28 @@ class ChangeTests(SynchronousTestCase):
         self.cores.pass_time(5)
         self.assertEqual(self.cores.roles(), "PFF")
         for node in self.cores.nodes:
-            log = node.running.own.log
-            self.assertEqual((log.vector, log.lost, log.get("a-12")), ({"a": 12}, {"a": [(2, 11)]}, sent("a-12")))
+            here = node.running.own.log
+            self.assertEqual((here.vector, here.lost, here.get("a-12")), ({"a": 12}, {"a": [(2, 11)]}, sent("a-12")))
 
     def bridged(self) -> None:
-        """Damage takes an operation from all, and only its place is kept; a backup of it is with replica 0."""
-        whole: list[model.AnyOperation] = [sent(f"a-{number}") for number in (1, 2, 3)]
-        self.cores.nodes[0].operations = [whole[0], whole[2]]
+        """Damage takes two operations from all, and only their places are kept; a backup of them is with replica 0."""
+        whole: list[model.AnyOperation] = [sent(f"a-{number}") for number in (1, 2, 3, 4)]
+        self.cores.nodes[0].operations = [whole[0], whole[3]]
         self.cores.start(0, 1, 2)
         self.cores.pass_time(5)
-        self.assertEqual([node.running.own.log.lost for node in self.cores.nodes], [{"a": [(2, 2)]}] * 3)
+        self.assertEqual([node.running.own.log.lost for node in self.cores.nodes], [{"a": [(2, 3)]}] * 3)
         self.cores.kill(0)
         self.cores.pass_time(5)
         self.cores.nodes[0].operations = whole
 
     def assert_found(self) -> None:
-        """All have it again, on their disks, too."""
+        """All have them again, on their disks, too."""
         self.cores.pass_time(20)
         for _ in range(2):
             self.assertEqual(self.cores.roles(), "PFF")
             for node in self.cores.nodes:
-                self.assertEqual((node.running.own.log.get("a-2"), node.running.own.log.lost), (sent("a-2"), {}))
+                here = node.running.own.log
+                self.assertEqual((here.get("a-2"), here.get("a-3"), here.lost), (sent("a-2"), sent("a-3"), {}))
             for rank in range(3):
                 self.cores.kill(rank)
             self.cores.start(0, 1, 2)
@@ -170,6 +171,16 @@ class ChangeTests(SynchronousTestCase):
         self.bridged()
         for rank in 1, 2:
             self.cores.kill(rank)
+        self.cores.start(0, 1, 2)
+        self.assert_found()
+
+    def test_a_backup_of_what_damage_took_when_nobody_asks_for_it(self) -> None:
+        """Also where only the change of view gives it to them, and in more than one batch."""
+        self.patch(log, "BATCH", 1)
+        self.bridged()
+        for rank in 1, 2:
+            self.cores.kill(rank)
+        self.lose(Pulled)
         self.cores.start(0, 1, 2)
         self.assert_found()
 

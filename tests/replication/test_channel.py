@@ -1,16 +1,20 @@
 """chattwist.replication.channel on real sockets: what one replica may rely on when it talks to another."""
 
 import os
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError, NoRouteError, TimeoutError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from chattwist.errors import StartError
 from chattwist.replication import outbound, sending, wire
 from chattwist.replication.sending import Sending
+from tests.replication import network
 from tests.replication.network import REACTOR, NetworkTestCase, cluster_of
 
 
@@ -80,6 +84,34 @@ class ConnectionTests(NetworkTestCase):
         await heard.saw("refused", 1, times=told + 3)
         self.assertEqual(len(self.log.lines), 1)
 
+    async def test_nobody_there_again(self) -> None:
+        """It is said again of one that was there in between; but if it was there just now, only after as long."""
+        self.patch(outbound, "RETRY", 0.02)
+        reactor = Ahead()
+        self.patch(network, "REACTOR", reactor)
+        _, heard = self.start(0)
+        for times in 1, 2:
+            await heard.saw("refused", 1, times=2)
+            reactor.ahead += outbound.TOLD_AFTER
+            await self.log.said("nothing listens at its channel port", times)
+            other, _ = self.start(1)
+            await heard.saw("connected", 1, times)
+            reactor.ahead += outbound.TOLD_AFTER
+            await other.stop()
+            heard.events = [event for event in heard.events if event[0] == "connected"]
+            await heard.saw("refused", 1, times=3)
+            self.assertEqual(len(self.log.lines), times)
+
+    async def test_a_connection_that_lasted(self) -> None:
+        """When it is lost, the next is tried at once, and not only after as long as one that never was would wait."""
+        self.patch(outbound, "RETRY", 1000.0)
+        reactor = Ahead()
+        self.patch(network, "REACTOR", reactor)
+        a, heard, _, _ = await self.pair()
+        reactor.ahead += 1000
+        a.abort(1)
+        await heard.saw("connected", 1, times=2)
+
     async def test_one_that_hangs_up(self) -> None:
         """A peer that only hangs up may be about to stop: the log is silent the first time, and tells of it the second."""
         met: list[Protocol] = []
@@ -144,6 +176,36 @@ class ConnectionTests(NetworkTestCase):
         again, _ = self.channel(0)
         error = self.assertRaises(StartError, again.start)
         self.assertIn(f"channel port {self.cluster.replicas[0].channel} of 127.0.0.1", str(error))
+
+
+class AttemptTests(NetworkTestCase):
+    """The attempts to connect, on a network that fails them."""
+
+    def test_trouble(self) -> None:
+        """What goes on is said once, until it is something else; that a stop ends an attempt is no news."""
+        reactor, connector = MemoryReactorClock(), cast(Any, None)
+        self.patch(network, "REACTOR", reactor)
+        channel, _ = self.start(0)
+        for count, trouble in ((3, TimeoutError()), (2, NoRouteError()), (2, ConnectionRefusedError())):
+            for _ in range(count):
+                reactor.tcpClients.pop()[2].clientConnectionFailed(connector, Failure(trouble))
+                reactor.advance(outbound.RETRY)
+        self.successResultOf(channel.stop())
+        troubles = [line.partition(" cannot be reached: ")[2] for line in self.log.lines]
+        self.assertEqual(troubles, [str(TimeoutError()), str(NoRouteError())])
+
+
+class Ahead:
+    """The reactor, and how many seconds its clock is ahead of what it waits for."""
+
+    ahead = 0.0
+
+    def seconds(self) -> float:
+        """See IReactorTime."""
+        return float(REACTOR.seconds()) + self.ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(REACTOR, name)
 
 
 class SendingTests(NetworkTestCase):

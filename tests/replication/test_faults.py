@@ -1,6 +1,6 @@
 """Processes that were stopped, disks that take nothing, and messages of the past."""
 
-from chattwist.replication.messages import Ack, Append, Install, Prepare, Refusal, Serving, State, View
+from chattwist.replication.messages import Ack, Append, Install, Prepare, Pull, Refusal, Serving, State, View
 from tests.replication.cores import Cores, TranscriptTests, sent
 
 
@@ -153,6 +153,25 @@ class DiskTests(TranscriptTests):
         self.cores.pass_time(2)
         self.cores.commit(0, "a-1")
         self.assertEqual(self.cores.nodes[0].finished, ["full", ""])
+
+    def test_a_lone_replica_whose_disk_is_full_and_nobody_to_lead(self) -> None:
+        """It stays primary also while another one is there that has not got all it has, or whose own disk is full."""
+        for lacks in True, False:
+            self.setUp()
+            for rank in 1, 2:
+                self.cores.kill(rank)
+                self.cores.run()
+            self.cores.commit(0, "a-1")
+            self.cores.nodes[0].full = True
+            self.cores.nodes[1].full = not lacks
+            if lacks:
+                self.cores.lose = lambda sender, rank, message: sender == 1 and isinstance(message, Pull)
+            self.cores.start(1)
+            self.cores.pass_time(0.2)
+            self.cores.commit(0, "a-2")
+            for _ in range(5):
+                self.cores.pass_time(0.1)
+                self.assertEqual(self.cores.roles(), "P-x", lacks)
 
     def test_a_primary_whose_disk_is_stuck(self) -> None:
         """A disk that does nothing for ``silence`` seconds is as bad as a full one: another leads."""

@@ -168,6 +168,16 @@ class CutTests(TranscriptTests):
         self.cores.pass_time(1)
         self.assertEqual(self.cores.nodes[2].applied, ["a-1"])
 
+    def test_hearsay_of_one_that_changes_its_view(self) -> None:
+        """Nor while the primary makes a view without it, and serves nobody for that long: others hear it all the same."""
+        self.cores.hold = lambda sender, rank, message: isinstance(message, messages.Installed)
+        self.cores.part(0, 1)
+        self.cores.pass_time(1.5)
+        self.assertEqual(self.cores.roles(), "---")
+        self.cores.release()
+        self.cores.pass_time(2)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[1].state.promised), ("P-F", (1, 0)))
+
     def test_hearsay_after_leading_alone(self) -> None:
         """One that led alone goes through a follower of the others, though its own view was the later one."""
         self.cores.part(1, 0, 2)
@@ -190,6 +200,16 @@ class CutTests(TranscriptTests):
         self.cores.pass_time(10)
         self.assertEqual(self.cores.roles(), "PFF")
         self.assertEqual([node.held for node in self.cores.nodes], [{"a-1", "b-1"}] * 3)
+
+    def test_halves_are_put_together_by_the_lower(self) -> None:
+        """Of two that lead, the lower takes the other in; that one does not ask it, for it would only be refused."""
+        self.cores.part(0, 1, 2)
+        self.cores.pass_time(5)
+        self.cores.transcript()
+        self.cores.heal()
+        self.cores.pass_time(10)
+        said = [line for line in self.cores.transcript() if line.startswith("1 → 0 Prepare") or "Refusal" in line]
+        self.assertEqual((self.cores.roles(), said), ("PFF", []))
 
     def test_halves_in_majority_mode(self) -> None:
         """In majority mode the smaller half records nothing; the larger goes on; and nothing of this waits for people."""
@@ -331,6 +351,18 @@ class LastViewTests(TranscriptTests):
         self.assertEqual(self.cores.roles(), "xPx")
         self.assertTrue(forced(self.cores.nodes[1]))
         self.assertTrue(self.cores.nodes[1].said[-1].loud)
+
+    def test_stopped_while_it_waits(self) -> None:
+        """A process that was stopped meanwhile waits anew: others had no time to be heard while it did not run (R13)."""
+        for rank in 0, 1, 2:
+            self.cores.kill(rank)
+        self.cores.start(1)
+        self.cores.pass_time(10)
+        self.cores.pause(1, 6)
+        self.cores.pass_time(14)
+        self.assertEqual(self.cores.roles(), "x-x")
+        self.cores.pass_time(2)
+        self.assertEqual(self.cores.roles(), "xPx")
 
     def test_until_all_are_back(self) -> None:
         """The flag stays while one is missing, whoever leads, and all replicas show it; then none does."""

@@ -127,6 +127,19 @@ class DiskTests(MemoryDiskTests):
         Disk(path).lock()
         self.assertTrue(os.path.isdir(path))
 
+    def test_the_way_there_is_durable(self) -> None:
+        """Each directory that is made is so in the one that holds it: else all that is acknowledged could go with it."""
+        durable: set[str] = set()
+
+        def fsync(descriptor: int) -> None:
+            held = os.readlink(f"/proc/self/fd/{descriptor}")
+            durable.update(os.path.join(held, name) for name in os.listdir(held))
+
+        self.patch(os, "fsync", fsync)
+        path = os.path.join(self.path, "chat-data", "5001")
+        Disk(path)
+        self.assertLessEqual({path, os.path.dirname(path)}, durable)
+
     def test_cannot_be_made(self) -> None:
         """A directory that cannot be is refused in one line that names it."""
         self.written("a", b"a file")

@@ -121,6 +121,16 @@ class RotationTests(SynchronousTestCase):
                 self.append()
             self.assertEqual(loaded(self.disk.after_kill()), self.recorded)
 
+    def test_room_again(self) -> None:
+        """A journal that had to go on for long makes none behind it any larger than others are."""
+        full = self.patch(self.disk, "create", _no_room)
+        while self.disk.size("journal-000001.jsonl") < 8000:
+            self.append()
+        full.restore()
+        while self.store.closed < 2:
+            self.append()
+        self.assertLess(self.disk.size("journal-000002.jsonl"), 2000)
+
     def test_failed_rotation(self) -> None:
         """After a rotation that failed, nothing goes to the old journal any more: the new one may be there."""
         for call in range(2, 7):
@@ -129,6 +139,10 @@ class RotationTests(SynchronousTestCase):
             self.assertRaises(DiskFailed, self.append)
             self.assertRaises(DiskFailed, self.store.append, [message(99)])
             self.assertEqual(loaded(self.disk.after_kill()), self.recorded[:-1])
+
+
+def _no_room(name: str) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 class FullDiskTests(SynchronousTestCase):

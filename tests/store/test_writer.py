@@ -24,6 +24,13 @@ from chattwist.store.writer import Compaction, Writer
 from tests.store.memory import MemoryDisk, PowerLoss
 from tests.store.samples import loaded, message, messages, started
 
+FAILS = """#!/bin/sh
+name="$4/snapshot-$(printf %06d $5).jsonl.tmp-$$"
+echo half >"$name"
+ls "$name" >&2
+exit 1
+"""  # instead of python, for a compaction; it says what it leaves behind
+
 
 class WriterTests(TestCase):
     def setUp(self) -> None:
@@ -124,6 +131,22 @@ class WriterTests(TestCase):
         self.assertIn("journal-000001.jsonl", first["problem"])
         self.assertEqual([name for name in self.names() if name.startswith("snapshot")], [])
         await self.commit([message(99)])
+
+    async def test_leftovers_of_a_compaction(self) -> None:
+        """What one that failed had written, as much as all the data may be, is taken away while the server runs."""
+        script = os.path.join(self.path_of_a_directory(), "python")
+        with open(script, "w") as file:
+            file.write(FAILS)
+        os.chmod(script, 0o700)
+        self.patch(sys, "executable", script)
+        with capturedLogs() as events:
+            for operation in messages(30):
+                await self.commit([operation])
+            await self.until(lambda: [event for event in events if event["log_level"] == LogLevel.error])
+            await self.writer.stop()
+        left = [event["problem"] for event in events if event["log_level"] == LogLevel.error]
+        self.assertTrue(all(name.startswith(f"{self.directory}/snapshot-") for name in left), left)
+        self.assertEqual([name for name in left if os.path.exists(name)], [])
 
     async def test_compaction_killed_at_its_end(self) -> None:
         """A snapshot whose process did not say that it is durable replaces nothing; the next one does."""
