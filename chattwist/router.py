@@ -253,7 +253,7 @@ class Router:
 
     def _again(self, rank: int, message: messages.Again) -> None:
         if (errand := self._forwarded.take(message.number)) is not None:
-            errand.sent -= errand.epoch != messages.NEVER  # a relay may have passed it on to one that began it
+            errand.sent -= errand.epoch != messages.NEVER or not errand.repeatable  # else it may have passed it on
             if self._stopping:
                 self._hold(errand)
             else:

@@ -577,10 +577,12 @@ class NewViewTests(RouterTests):
         self.pass_time(self.timings.silence + 0.1)
         self.submit(keyed)
         self.assertEqual(self.sent(), [(2, Forward(FIRST + 1, NEVER, RANK, keyed, "s1"))])
+        self.submit(SEND)  # without a key: then it was not begun
         self.router.deliver(2, Again(FIRST + 1))
+        self.router.deliver(2, Again(FIRST + 2))
         self.outside.here = False
         self.pass_time(0.1)
-        self.assertEqual(self.codes(), [454])
+        self.assertEqual(self.codes(), [454, 530])
 
     def test_through_another_what_was_on_its_way(self) -> None:
         """What was forwarded just before the cut may never have arrived: with a retry key it goes out again."""

@@ -10,6 +10,7 @@ from chattwist.replication.messages import Heartbeat
 NEVER = float("-inf")
 NOT_YET = float("inf")
 LONGEST_HOLD_DOWN = 12  # times the shortest
+MOST_DOUBLED = 30  # times: longer than anything, and far from what a float can hold
 FIRST_BATCH = 64_000  # bytes
 
 
@@ -39,7 +40,8 @@ class Peer:
     behind: bool = False
     steady: float = NEVER  # since when it has been a member of the view
     losses: int = 0  # how often it was lost lately
-    late: float = NEVER  # when it last kept a round or a change of view waiting for too long
+    late: float = NEVER  # when it last kept a round or a change of view waiting for too long, though it was there
+    delays: int = 0  # how often it did so lately
 
 
 class Contact:
@@ -153,19 +155,19 @@ class Contact:
     def hold_down(self, peer: Peer) -> float:
         """How long a lower port has to be steady before it leads again (R17)."""
         shortest = self._timings.hold_down
-        return min(shortest * LONGEST_HOLD_DOWN, shortest * 2.0 ** max(0, peer.losses - 1))
+        return min(shortest * LONGEST_HOLD_DOWN, shortest * 2.0 ** min(max(0, peer.losses - 1), MOST_DOUBLED))
 
     def was_late(self, rank: int) -> None:
-        """All clients waited for it: it is left out of the view, and taken in again after a while (R18)."""
+        """All clients waited for it: it is left out, and put off (R18) if it was there all the time, and not cut off or dead."""
         peer = self.peers[rank]
-        if not peer.slow:
-            peer.slow, peer.late = True, self.now
-            peer.losses += peer.steady == NEVER  # where it is a member, that is counted once it is none
+        if not peer.slow and self.now - peer.heard <= 2 * self._timings.heartbeat:
+            peer.late, peer.delays = self.now, peer.delays + 1
+        peer.slow = True
 
     def is_put_off(self, peer: Peer) -> bool:
-        """Whether it was late just now, and may be so again; each time that it is lost, for twice as long."""
+        """Whether it was late just now, and may be so again; each time for twice as long."""
         longest = LONGEST_HOLD_DOWN * self._timings.hold_down
-        return self.now - peer.late < min(longest, self._timings.silence * 2.0**peer.losses)
+        return self.now - peer.late < min(longest, self._timings.silence * 2.0 ** min(peer.delays, MOST_DOUBLED))
 
     def note_members(self, members: tuple[int, ...]) -> None:
         """A view begins: who left it, and who comes in."""
@@ -180,10 +182,10 @@ class Contact:
                 peer.broken = peer.behind = False
 
     def settle(self) -> None:
-        """Forget the losses of those that have been steady for longer than any hold-down."""
+        """Forget the losses and delays of those that have been steady for longer than any hold-down."""
         for peer in self.peers.values():
             if peer.steady != NEVER and self.now - peer.steady > 2 * LONGEST_HOLD_DOWN * self._timings.hold_down:
-                peer.losses = 0
+                peer.losses = peer.delays = 0
 
 
 def _is_with_primary(rank: int, beat: Heartbeat) -> bool:

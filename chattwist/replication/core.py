@@ -313,8 +313,10 @@ class Core:
         if peer.rank in view.members:
             left = peer.beat.view is not None and peer.beat.view.epoch > view.epoch
             return not (peer.broken or peer.slow or left)
-        leads_itself = peer.beat.primary == peer.rank and peer.rank < self.own.rank
-        return peer.pulled and peer.given and not leads_itself and not self.contact.is_put_off(peer)
+        caught_up = peer.pulled and peer.given
+        if peer.beat.primary == peer.rank:  # of two that lead the lower takes in the other, and at once
+            return caught_up and peer.rank > self.own.rank
+        return caught_up and not self.contact.is_put_off(peer)
 
     def _hand_over(self, view: View) -> None:
         """Let a lower port lead once it has been steady for its hold-down (R17)."""

@@ -160,6 +160,7 @@ class ContactTests(SynchronousTestCase):
         for member in True, False, False, False, False, False:
             self.contact.note_members((0, 1) if member else (1, 2))
             for _ in range(2):
+                self.contact.heard(0)
                 self.contact.was_late(0)
             self.contact.note_members((1, 2))
             began = self.contact.now
@@ -167,6 +168,22 @@ class ContactTests(SynchronousTestCase):
                 self.contact.now += 1.0
             found.append(self.contact.now - began)
         self.assertEqual(found, [2.0, 4.0, 8.0, 16.0, 32.0, 60.0])
+
+    def test_late_because_it_was_cut_off(self) -> None:
+        """One that is not heard any more is not late, whatever waits for it: it is back as soon as it is heard."""
+        peer = self.contact.peers[0]
+        self.contact.heard(0)
+        self.contact.now += 1.0
+        self.contact.was_late(0)
+        self.assertEqual((peer.slow, self.contact.is_put_off(peer)), (True, False))
+
+    def test_lost_for_years(self) -> None:
+        """However often one was lost or late, there is a longest time that it has to prove itself."""
+        peer = self.contact.peers[0]
+        peer.losses = peer.delays = 5000
+        peer.late = self.contact.now
+        self.assertEqual(self.contact.hold_down(peer), 60.0)
+        self.assertTrue(self.contact.is_put_off(peer))
 
     def test_gone(self) -> None:
         """Gone is who is in no view, and is heard neither here nor by one that can be reached."""

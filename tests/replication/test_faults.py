@@ -114,6 +114,32 @@ class DiskTests(TranscriptTests):
         self.cores.pass_time(60)
         self.assertEqual((self.cores.roles(), self.cores.nodes[2].held), ("PFF", self.cores.nodes[0].held))
 
+    def test_a_cut_is_no_slow_disk(self) -> None:
+        """Replicas that were cut off in the middle of a commit are together again at once, however often that was so."""
+        for number in range(1, 5):
+            self.cores.part(0, 1, 2)
+            self.cores.commit(0, f"a-{number}")
+            self.cores.pass_time(2)
+            self.assertEqual(self.cores.roles(), "PPF")
+            self.cores.heal()
+            self.cores.pass_time(0.5)
+            self.assertEqual(self.cores.roles(), "PFF")
+
+    def test_a_slow_one_that_leads(self) -> None:
+        """Also one that was slow is taken in at once where it leads itself: names and sessions are unique in one view only."""
+        self.cores.nodes[2].stuck = True
+        self.cores.commit(0, "a-1")
+        self.cores.pass_time(1.2)
+        self.assertEqual(self.cores.roles(), "PF-")
+        self.cores.nodes[2].stuck = False
+        self.cores.part(2, 0, 1)
+        self.cores.pass_time(20)
+        self.cores.nodes[0].running.contact.peers[2].delays = 5  # as after half a minute of it
+        self.assertEqual(self.cores.roles(), "PFP")
+        self.cores.heal()
+        self.cores.pass_time(0.5)
+        self.assertEqual(self.cores.roles(), "PFF")
+
     def waited_for_a_slow_disk(self) -> float:
         """How long, of half a minute, commits had to wait while one disk takes 1.2 seconds for all that it is asked."""
         primary, slow, waited = self.cores.nodes[0], self.cores.nodes[2], 0.0
