@@ -16,14 +16,9 @@ class Delivery:
     """From operations to sessions. ``deleting``: accounts whose own session deletes them now, and is told by its reply."""
 
     def __init__(
-        self,
-        chat: Chat,
-        log: Log,
-        online: Online,
-        roster: Roster,
-        later: Callable[[Callable[[], None]], object],
+        self, chat: Chat, log: Log, online: Online, roster: Roster, later: Callable[[Callable[[], None]], object],
         log_bug: Callable[[], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """``later`` calls a function once the present turn is over; ``log_bug`` logs the exception being handled."""
         self._chat, self._log, self._online, self._roster, self._later = chat, log, online, roster, later
         self._log_bug = log_bug

@@ -254,10 +254,7 @@ class Router:
     def _again(self, rank: int, message: messages.Again) -> None:
         if (errand := self._forwarded.take(message.number)) is not None:
             errand.sent -= errand.epoch != messages.NEVER or not errand.repeatable  # else it may have passed it on
-            if self._stopping:
-                self._hold(errand)
-            else:
-                self._held.append(errand)
+            (self._hold if self._stopping else self._held.append)(errand)
 
     def _committed(self, rank: int, message: messages.Result) -> None:
         """Tell the client once this replica has applied the operation itself (R20): as a member of the view it has."""

@@ -313,10 +313,9 @@ class Core:
         if peer.rank in view.members:
             left = peer.beat.view is not None and peer.beat.view.epoch > view.epoch
             return not (peer.broken or peer.slow or left)
-        caught_up = peer.pulled and peer.given
-        if peer.beat.primary == peer.rank:  # of two that lead the lower takes in the other, and at once
-            return caught_up and peer.rank > self.own.rank
-        return caught_up and not self.contact.is_put_off(peer)
+        # of two that lead the lower takes in the other, and at once
+        may = peer.rank > self.own.rank if peer.beat.primary == peer.rank else not self.contact.is_put_off(peer)
+        return peer.pulled and peer.given and may
 
     def _hand_over(self, view: View) -> None:
         """Let a lower port lead once it has been steady for its hold-down (R17)."""

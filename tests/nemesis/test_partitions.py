@@ -132,6 +132,7 @@ class AvailableTests(Partitions):
         self.cluster.network.part([1], [3])
         while "live 2 of 3" not in self.ann.ask("STATUS")[-1]:
             time.sleep(0.1)
+        self.assertIn(f"primary {self.cluster[1].port} ", self.ann.ask("STATUS")[-1])
         zed = self.session(3, "zed")
         self.send(zed, "ann", "through-another")
         self.cluster.kill(3)
