@@ -237,10 +237,8 @@ class LineReader:
             self._at += 2
             return self._add(b"\xff")
         least = EOF if self.telnet else SE  # EOF, SUSP, ABORT and EOR are younger and no sign of telnet by themselves
-        ends = not self.telnet and sequence[2:] in (
-            b"\r",
-            b"\n",
-        )  # Latin-1 before a line's end, and not option 13 or 10
+        # two letters of Latin-1 before a line's end; of a known telnet client it is option 13 or 10
+        ends = not self.telnet and sequence[2:] in (b"\r", b"\n")
         if command < least or (command >= SB and ends):
             self._at += 1
             return self._add(b"\xff")
