@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -152,16 +152,31 @@ def medians(results: Sequence[Result]) -> Result:
     return type(first)(**changes)
 
 
+class Target(Protocol):
+    """What the load generator can be let loose on."""
+
+    @property
+    def folder(self) -> str:
+        """Where samples may be kept."""
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that serve."""
+
+    def client_port(self, number: int) -> int:
+        """Where clients connect, for each number of a replica."""
+
+
 class Load:
     """A run of the load generator; begins at once."""
 
-    def __init__(self, cluster: "Replicas", clients: int, *options: str, numbers: Sequence[int] = (1,)) -> None:
+    def __init__(self, target: Target, clients: int, *options: str, numbers: Sequence[int] = (1,)) -> None:
         """``options`` are those of load.c; clients are spread over the replicas with these ``numbers``."""
-        ports = ",".join(str(cluster[number].port) for number in numbers)
-        self._path = os.path.join(cluster.folder, "samples")
+        ports = ",".join(str(target.client_port(number)) for number in numbers)
+        self._path = os.path.join(target.folder, "samples")
         command = [generator(), "-p", ports, "-n", str(clients), "-P", PASSWORD, "-s", str(TEXT), "-o", self._path]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
-        self._cluster = cluster
+        self._target = target
         self._meter: Meter | None = None
 
     def _line(self) -> str:
@@ -175,7 +190,7 @@ class Load:
         """Wait until the measurement begins."""
         while self._line() != "begin\n":
             pass
-        self._meter = Meter(self._cluster.pids, self.process.pid)
+        self._meter = Meter(self._target.pids, self.process.pid)
         return self
 
     def stop(self) -> Figures:
@@ -223,6 +238,10 @@ class Replicas(Cluster):
     def pids(self) -> list[int]:
         """The processes that run."""
         return [self[number].pid for number in self.up]
+
+    def client_port(self, number: int) -> int:
+        """See Target."""
+        return self[number].port
 
     def close(self) -> None:
         """End all, and those of their processes that compact: they would write into folders that are being removed."""
