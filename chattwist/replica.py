@@ -80,13 +80,8 @@ class Replica:
         logins = Logins(
             reactor, now, chat, self.submit, self._sessions.enter, threads, cluster.limits.bcrypt_cost, self._router,
         )  # fmt: skip
-        self._begin_with(logins)
-
-    def _begin_with(self, logins: Logins) -> None:
-        """What needs a password is done there; see Backend."""
-        self.register, self.login = logins.register, logins.login
-        self.change_password = logins.change_password
-        self._unregister = logins.unregister
+        self.register, self.login = logins.register, logins.login  # see Backend
+        self.change_password, self._unregister = logins.change_password, logins.unregister
 
     def _name_of(self, account: str) -> str | None:
         known = self.chat.accounts.known(account)
