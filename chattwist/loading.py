@@ -44,12 +44,11 @@ def load(
     try:
         return _read(opened(take(), False), replicas)
     except Damage as damage:
-        if alone and not salvage:
-            raise
         if not alone:
             log.error("{damage}; what is whole is kept, the rest comes from the other replicas", damage=damage.what)
-    if not alone:  # before it is put right: whatever happens then, this replica knows that it lost something
-        _remember_damage(take(), replicas)
+            _remember_damage(take(), replicas)  # before it is put right: whatever happens then, it is known
+        elif not salvage:
+            raise
     return _read(opened(take(), True), replicas)
 
 
