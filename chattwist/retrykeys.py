@@ -20,9 +20,8 @@ class RetryKeys:
     """By the id of the account that used them, and themselves."""
 
     def __init__(self) -> None:
-        self._messages: dict[
-            str, dict[str, model.Sent | tuple[model.Sent, ...]]
-        ] = {}  # a tuple where there are several
+        # a tuple where there are several
+        self._messages: dict[str, dict[str, model.Sent | tuple[model.Sent, ...]]] = {}
         self._others: dict[tuple[str, str], tuple[model.Keyed, ...]] = {}
         self._present: int | None = None  # the clock, as far as keys follow it
 

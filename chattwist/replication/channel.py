@@ -23,8 +23,6 @@ from chattwist.replication.outbound import Outbound, Reactor, Side
 from chattwist.replication.tls import MutualTLS, TLSFactory
 from chattwist.replication.wire import greeting
 
-__all__ = ["Channel", "Listener"]
-
 
 class Channel:
     """This replica's connections to all others; each is named by its rank, its place in the order of (port, host)."""

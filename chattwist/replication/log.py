@@ -112,9 +112,7 @@ class Log:
             return
         (origin, first), (other, last) = split(fresh[0].id), split(fresh[-1].id)
         operations = self._origins.setdefault(origin, [])
-        in_a_row = (
-            origin == other and last - first == len(fresh) - 1
-        )  # then all are of this origin, each being its next
+        in_a_row = origin == other and last - first == len(fresh) - 1  # then all are of it, each being its next
         plain = not self._loose.get(origin) and model.Lost not in {*map(type, fresh)}
         if in_a_row and first == len(operations) + 1 and plain:
             operations.extend(fresh)
