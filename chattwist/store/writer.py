@@ -104,9 +104,9 @@ class Writer:
             return
         if problem:  # it may have come to a snapshot all the same, but nobody can tell whether that is durable
             log.error("compaction failed, it is tried again later: {problem}", problem=problem)
-            self._in_thread("cleanup", lambda: remove(self._store.disk, [leftover]))
+            self._clean_up(lambda: remove(self._store.disk, [leftover]))
         else:
-            self._in_thread("cleanup", self._remove_covered)
+            self._clean_up(self._remove_covered)
 
     def _remove_covered(self) -> None:
         try:
@@ -114,7 +114,7 @@ class Writer:
         except (OSError, DiskFailed):
             log.failure("old files in {path} could not be removed", path=self._store.disk.path)
 
-    def _in_thread(self, name: str, work: Callable[[], None]) -> None:
+    def _clean_up(self, work: Callable[[], None]) -> None:
         ended: Deferred[None] = Deferred()
 
         def run() -> None:
@@ -123,7 +123,7 @@ class Writer:
             finally:
                 self._reactor.callFromThread(ended.callback, None)
 
-        Thread(target=run, name=f"chattwist-{name}", daemon=True).start()
+        Thread(target=run, name="chattwist-cleanup", daemon=True).start()
         self._track(ended)
 
     def _track(self, ended: Deferred[None]) -> None:
