@@ -42,9 +42,7 @@ def register(call: "Call") -> None:
 
 def _register(call: "Call", name: str, password: str) -> None:
     _check_new(call, password)
-    call.backend.register(
-        call.session, name, password, call.command.key, call.then(lambda account: _welcome(call, account))
-    )
+    call.backend.register(call.session, name, password, call.command.key, call.then(partial(_welcome, call)))
 
 
 def _welcome(call: "Call", account: Account) -> None:
@@ -80,8 +78,7 @@ def _login(call: "Call", takeover: bool) -> None:
     name, *given = call.command.words()
 
     def check(password: str) -> None:
-        done = call.then(lambda account: _welcome(call, account))
-        call.backend.login(call.session, name, password, takeover, done)
+        call.backend.login(call.session, name, password, takeover, call.then(partial(_welcome, call)))
 
     if given:
         check(given[0])
@@ -119,12 +116,10 @@ def passwd(call: "Call") -> None:
 
 def _change(call: "Call", old: str, new: str) -> None:
     _check_new(call, new)
-    done = call.then(lambda done: messages.tell(call, done))
     key = call.command.key  # looked at only now, so that passwords typed for it are never taken for commands
     if key and call.backend.done_before(call.account.id, key):
-        return call.backend.submit(
-            Repeat(call.account.id, key=key), call.then(lambda done: _changed_before(call, done))
-        )
+        return call.backend.submit(Repeat(call.account.id, key=key), call.then(partial(_changed_before, call)))
+    done = call.then(partial(messages.tell, call))
     call.backend.change_password(call.account, call.session.address, old, new, key, done)
 
 
@@ -137,7 +132,7 @@ def unregister(call: "Call") -> None:
     """UNREGISTER [password]."""
 
     def check(password: str) -> None:
-        done = call.then(lambda done: _gone(call, done))
+        done = call.then(partial(_gone, call))
         call.backend.unregister(call.account, call.session.address, password, call.command.key, done)
 
     given = call.command.words()
