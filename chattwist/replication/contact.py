@@ -111,18 +111,21 @@ class Contact:
         """Those with contact both ways, by rank."""
         return [peer for rank, peer in self.peers.items() if self.is_two_way(rank)]
 
+    def beats(self) -> dict[int, Heartbeat]:
+        """What those with contact both ways said last, by rank."""
+        return {peer.rank: peer.beat for peer in self.two_way() if peer.beat is not None}
+
     def primary(self) -> int | None:
         """The lowest other replica that is heard and says that it serves."""
         return next((rank for rank in self.peers if self.serves(rank)), None)
 
     def primary_by_hearsay(self) -> bool:
         """Whether one that can be reached hears a live primary (R14)."""
-        return any(peer.beat is not None and peer.beat.primary not in (-1, self._mine) for peer in self.two_way())
+        return any(beat.primary not in (-1, self._mine) for beat in self.beats().values())
 
     def others_hear(self, rank: int) -> bool:
         """Whether one that can be reached hears that replica, serving or not."""
-        peers = self.two_way()
-        return any(peer.beat is not None and any(heard == rank for heard, _ in peer.beat.hears) for peer in peers)
+        return any(heard == rank for beat in self.beats().values() for heard, _ in beat.hears)
 
     def has_listened(self) -> bool:
         """Whether there was time to hear all others, since the start or the last pause: electing oneself needs silence (R15)."""
@@ -143,14 +146,9 @@ class Contact:
 
     def relay(self) -> int | None:
         """One that can be reached, hears a live primary, and gives this replica all that is committed: the primary first."""
-        found = [
-            peer
-            for peer in self.two_way()
-            if peer.beat is not None
-            and _is_with_primary(peer.rank, peer.beat)
-            and self.now - peer.complete <= self._timings.silence
-        ]
-        return min((peer.rank for peer in found), key=lambda rank: (not self.serves(rank), rank), default=None)
+        with_primary = [rank for rank, beat in self.beats().items() if _is_with_primary(rank, beat)]
+        found = [rank for rank in with_primary if self.now - self.peers[rank].complete <= self._timings.silence]
+        return min(found, key=lambda rank: (not self.serves(rank), rank), default=None)
 
     def hold_down(self, peer: Peer) -> float:
         """How long a lower port has to be steady before it leads again (R17)."""

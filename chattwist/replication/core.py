@@ -12,7 +12,7 @@ from chattwist.replication import messages, steps
 from chattwist.replication.beats import Beats
 from chattwist.replication.catchup import Catchup
 from chattwist.replication.change import Change, Changes, Merge
-from chattwist.replication.contact import Contact, Peer
+from chattwist.replication.contact import Contact
 from chattwist.replication.election import Election
 from chattwist.replication.entry import Entry, GiveLogins
 from chattwist.replication.log import Log
@@ -247,7 +247,7 @@ class Core:
         elif self.entry.follows() or self.contact.primary() is not None:
             self._leaderless = self.own.now
         elif self._should_stand():
-            self.changes.stand(peer.rank for peer in self.contact.two_way() if peer.beat and peer.beat.fit)
+            self.changes.stand(rank for rank, beat in self.contact.beats().items() if beat.fit)
 
     def _end_round(self) -> None:
         """A round that was begun in an earlier view; after the role is shown, by which its result is told."""
@@ -259,7 +259,7 @@ class Core:
     def _step_down(self) -> None:
         """This disk takes nothing: another has to lead, if there is one (R9)."""
         view = self.own.view
-        heirs = [peer for peer in self.contact.two_way() if peer.beat is not None and peer.beat.fit and peer.given]
+        heirs = [rank for rank, beat in self.contact.beats().items() if beat.fit and self.contact.peers[rank].given]
         if view is not None and (len(view.members) > 1 or heirs):
             self.own.leave()
 
@@ -288,7 +288,7 @@ class Core:
         for rank in self.rounds.late(self._timings.silence):
             self.contact.was_late(rank)
             self.own.effects.append(steps.Abort(rank))
-        wanted = {peer.rank for peer in self.contact.two_way() if self._is_wanted(peer, view)}
+        wanted = {rank for rank, beat in self.contact.beats().items() if self._is_wanted(rank, beat, view)}
         if self._renew or self._is_overdue(view) or wanted != set(view.members) - {self.own.rank}:
             self._renew = False
             if self.own.fit(self._timings.silence):
@@ -305,16 +305,16 @@ class Core:
             self._settled = self.own.now, mine
         return self.own.now - self._settled[0] > SPREADS * self._timings.silence
 
-    def _is_wanted(self, peer: Peer, view: View) -> bool:
+    def _is_wanted(self, rank: int, beat: Heartbeat, view: View) -> bool:
         """Whether it should be in the view: a member as long as it does its part, another once it has caught up."""
-        assert peer.beat is not None
-        if not peer.beat.fit:
+        peer = self.contact.peers[rank]
+        if not beat.fit:
             return False
-        if peer.rank in view.members:
-            left = peer.beat.view is not None and peer.beat.view.epoch > view.epoch
+        if rank in view.members:
+            left = beat.view is not None and beat.view.epoch > view.epoch
             return not (peer.broken or peer.slow or left)
         # of two that lead the lower takes in the other, and at once
-        may = peer.rank > self.own.rank if peer.beat.primary == peer.rank else not self.contact.is_put_off(peer)
+        may = rank > self.own.rank if beat.primary == rank else not self.contact.is_put_off(peer)
         return peer.pulled and peer.given and may
 
     def _hand_over(self, view: View) -> None:

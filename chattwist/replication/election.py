@@ -72,11 +72,11 @@ class Election:
 
     def may_stand(self) -> bool:
         """Whether, by what the heartbeats say, a change that is begun now can succeed."""
-        peers = [peer for peer in self._contact.two_way() if peer.beat is not None and peer.beat.fit]
-        if self._majority and not is_majority(1 + sum(not peer.behind for peer in peers), self._size):
+        fit = {rank: beat for rank, beat in self._contact.beats().items() if beat.fit}
+        ready = sum(not self._contact.peers[rank].behind for rank in fit)
+        if self._majority and not is_majority(1 + ready, self._size):
             return False  # without one that has to catch up first there is no view
-        beats = {peer.rank: peer.beat for peer in peers if peer.beat is not None}
-        return self.may_lead({self._own.rank: self._own.word(), **beats})
+        return self.may_lead({self._own.rank: self._own.word(), **fit})
 
     def may_lead(self, known: Mapping[int, Known]) -> bool:
         """Whether these replicas, this one among them, may make a view."""
@@ -92,8 +92,8 @@ class Election:
 
     def _read_out(self) -> dict[int, Known]:
         """Those that cannot promise, since their disks are full, but whose operations are all here."""
-        peers = self._contact.two_way()
-        return {peer.rank: peer.beat for peer in peers if peer.beat is not None and not peer.beat.fit and peer.pulled}
+        peers = self._contact.peers
+        return {rank: beat for rank, beat in self._contact.beats().items() if not beat.fit and peers[rank].pulled}
 
     def _say_that_it_waits(self, may: bool, known: Mapping[int, Known]) -> None:
         soon = self._own.now - self._own.incomplete_since < 2 * self._timings.silence  # they may just be starting, too

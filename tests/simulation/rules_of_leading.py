@@ -14,7 +14,7 @@ from chattwist.names import Claim
 from chattwist.protocol.backend import Committed
 from chattwist.replication import messages
 from chattwist.replication.change import Changes
-from chattwist.replication.contact import Contact, Peer
+from chattwist.replication.contact import Contact
 from chattwist.replication.core import Core
 from chattwist.replication.own import Own, Tags
 from chattwist.replication.rounds import Rounds
@@ -80,9 +80,8 @@ def one_way() -> Iterator[None]:
     def is_two_way(self: Contact, rank: int) -> bool:
         return self.is_alive(rank) and self.peers[rank].beat is not None
 
-    def is_wanted(self: Core, peer: Peer, view: messages.View) -> bool:
-        assert peer.beat is not None
-        return peer.beat.fit and not peer.slow and peer.beat.primary != peer.rank
+    def is_wanted(self: Core, rank: int, beat: messages.Heartbeat, view: messages.View) -> bool:
+        return beat.fit and not self.contact.peers[rank].slow and beat.primary != rank
 
     with patch.object(Contact, "is_two_way", is_two_way), patch.object(Core, "_is_wanted", is_wanted):
         yield
@@ -106,7 +105,7 @@ def no_hold_down() -> Iterator[None]:
 def not_caught_up() -> Iterator[None]:
     """R17: a replica comes into the view before it has caught up, and nothing is sent to it then."""
 
-    def is_wanted(self: Core, peer: Peer, view: messages.View) -> bool:
+    def is_wanted(self: Core, rank: int, beat: messages.Heartbeat, view: messages.View) -> bool:
         return True
 
     def fill(self: Changes, rank: int, promise: messages.Promise) -> bool:
