@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from chattwist import errors, model, remembered
 from chattwist.replication import steps
-from chattwist.replication.core import TICKS, Core
+from chattwist.replication.core import Core
 from chattwist.replication.messages import AnyMessage, Bundle, Failure, Forward, Login, Result, View, decode, encode
 from chattwist.replication.wire import WireError
 from chattwist.requests import Tag
@@ -114,7 +114,7 @@ class Member:
     def start(self, channel: Channel) -> None:
         """Begin; the channel tells this object what it hears."""
         self._channel = channel
-        self._ticks.start(self._core.heartbeat / TICKS)
+        self._ticks.start(self._core.heartbeat / steps.TICKS)
 
     def stop(self) -> None:
         """Take nothing in and say nothing more, but for what was to be said in this turn already."""

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chattwist import errors, model, remembered
 from chattwist.member import MOST_BUNDLED, Done, Member
 from chattwist.replication import steps
-from chattwist.replication.core import TICKS
 from chattwist.replication.messages import AnyMessage, Ended, Failure, Login, Pull, Result, State, View, decode, encode
+from chattwist.replication.steps import TICKS
 from chattwist.replication.wire import WireError
 from tests.replication.cores import sent
 

@@ -19,10 +19,9 @@ from chattwist.replication.log import Log
 from chattwist.replication.messages import Heartbeat, State, TakeOver, View
 from chattwist.replication.own import Own
 from chattwist.replication.rounds import Rounds
+from chattwist.replication.upkeep import Upkeep
 
 FAR_AHEAD = 60_000_000  # microseconds that clocks may differ by
-SPREADS = 3  # times ``timings.silence``: how long what members caught up with may take to get to all of them
-TICKS = 5  # in each heartbeat: how often the core wants steps.Tick
 
 
 class Core:
@@ -36,22 +35,20 @@ class Core:
         self.own = Own(rank, log, state, now)
         self.contact = Contact(rank, size, timings, now)
         self.catchup = Catchup(self.own, self.contact, timings.silence)
-        self._election = Election(self.own, self.contact, timings, size, majority)
+        election = Election(self.own, self.contact, timings, size, majority)
         self.entry = Entry(self.own, self.contact, timings, logins, heard)
         self.changes = Changes(
-            self.own, self.contact, self.catchup, self._election, self.entry, timings, size, majority, merge
+            self.own, self.contact, self.catchup, election, self.entry, timings, size, majority, merge
         )
         self.rounds = Rounds(self.own, timings.patience)
+        self._upkeep = Upkeep(
+            self.own, self.contact, self.catchup, election, self.entry, self.changes, self.rounds, timings
+        )
         self.heartbeat = timings.heartbeat
         self._beats = Beats(self.own, self.contact, self.catchup, timings, wall)
         self._timings = timings
         self._role = steps.Role("", None)
         self._running = False
-        self._leaderless = now  # since when nobody serves
-        self._stand_again = now  # not before: a change has just come to nothing
-        self._asked_to_lead = now
-        self._settled = now, 0  # since when nothing more was caught up with, and how much there was
-        self._renew = False  # the view, so that all members have what one of them caught up with
         self._events = self._table_of_events()
         self._messages = self._table_of_messages()
 
@@ -82,8 +79,8 @@ class Core:
         """See what follows, of the event or of the time that passed; ``stood`` is the change before the event."""
         self.changes.advance()
         if stood is not None and self.changes.change is None and not self.own.leads:
-            self._stand_again = self.own.now + self._timings.heartbeat / TICKS * (1 + self.own.rank)
-        self._consider()
+            self._upkeep.came_to_nothing()
+        self._upkeep.consider()
         self._show_role()
         self._end_round()
         self._beats.beat()
@@ -157,7 +154,7 @@ class Core:
 
     def settle(self) -> None:
         """Let all members get what this one caught up with (R6): a new view fills them."""
-        self._renew = True
+        self._upkeep.renew = True
 
     def clamped(self, wall: int) -> int:
         """This replica's clock, but not far ahead of all others: later stamps would have to follow it (R22)."""
@@ -176,7 +173,7 @@ class Core:
             self.own.incomplete_since = now
             self.changes.change = None
             self.contact.forget()
-            self._leaderless = now
+            self._upkeep.leaderless = now
             self.own.effects.append(steps.Say(f"this process did not run for {gap:.1f} s: it joins anew"))
 
     def _connected(self, event: steps.Connected) -> None:
@@ -229,25 +226,7 @@ class Core:
         if follows and self.changes.change is None and self.own.fit(self._timings.silence):
             self.changes.stand(peer.rank for peer in self.contact.two_way())
 
-    # -- what to do next
-
-    def _consider(self) -> None:
-        """Keep the view as it should be, or look for a primary."""
-        self.contact.settle()
-        self._catch_up()
-        if self.own.leads and not self.own.fit(self._timings.silence):
-            self._step_down()
-        if self.changes.change is not None or not self.own.leads:
-            self._settled = self.own.now, 0
-        if self.changes.change is not None:
-            return
-        if self.own.leads:
-            self._leaderless = self.own.now
-            self._keep_members()
-        elif self.entry.follows() or self.contact.primary() is not None:
-            self._leaderless = self.own.now
-        elif self._should_stand():
-            self.changes.stand(rank for rank, beat in self.contact.beats().items() if beat.fit)
+    # -- what follows
 
     def _end_round(self) -> None:
         """A round that was begun in an earlier view; after the role is shown, by which its result is told."""
@@ -255,87 +234,6 @@ class Core:
             self.rounds.completed_by_view()
         else:
             self.rounds.give_up()
-
-    def _step_down(self) -> None:
-        """This disk takes nothing: another has to lead, if there is one (R9)."""
-        view = self.own.view
-        heirs = [rank for rank, beat in self.contact.beats().items() if beat.fit and self.contact.peers[rank].given]
-        if view is not None and (len(view.members) > 1 or heirs):
-            self.own.leave()
-
-    def _should_stand(self) -> bool:
-        """Nobody serves; whether it is up to this replica to change that (R14, R15, R16)."""
-        if not self.own.fit(self._timings.silence) or self.contact.primary_by_hearsay():
-            return False
-        if self.own.now < self._stand_again or not self.contact.has_listened():
-            return False
-        lower = [p for p in self.contact.alive() if p.rank < self.own.rank and p.beat is not None and p.beat.fit]
-        waited = self.own.now - self._leaderless > 2 * self._timings.silence
-        if self._is_cut_off_only() and not waited:
-            return False
-        return (not lower or waited) and self._election.may_stand()
-
-    def _is_cut_off_only(self) -> bool:
-        """Whether others hear the last primary, which is then just changing its view, most likely without this replica (R14)."""
-        view = self.own.state.view
-        lost = view is not None and view.primary in self.contact.peers and not self.contact.is_alive(view.primary)
-        return lost and view is not None and self.contact.others_hear(view.primary)
-
-    def _keep_members(self) -> None:
-        """Leave out who is gone or keeps a round waiting (R18), and take in who has caught up."""
-        view = self.own.view
-        assert view is not None
-        for rank in self.rounds.late(self._timings.silence):
-            self.contact.was_late(rank)
-            self.own.effects.append(steps.Abort(rank))
-        wanted = {rank for rank, beat in self.contact.beats().items() if self._is_wanted(rank, beat, view)}
-        if self._renew or self._is_overdue(view) or wanted != set(view.members) - {self.own.rank}:
-            self._renew = False
-            if self.own.fit(self._timings.silence):
-                self.changes.stand(wanted)
-        else:
-            self._hand_over(view)
-
-    def _is_overdue(self, view: View) -> bool:
-        """Whether a member has long had something of a replica that did not come into the view with it (R2)."""
-        beats = [self.contact.peers[rank].beat for rank in view.members if rank != self.own.rank]
-        theirs = any(beat is not None and beat.unsettled and beat.view == view for beat in beats)
-        mine = len(self.own.unsettled)
-        if mine > self._settled[1] or not (mine or theirs):
-            self._settled = self.own.now, mine
-        return self.own.now - self._settled[0] > SPREADS * self._timings.silence
-
-    def _is_wanted(self, rank: int, beat: Heartbeat, view: View) -> bool:
-        """Whether it should be in the view: a member as long as it does its part, another once it has caught up."""
-        peer = self.contact.peers[rank]
-        if not beat.fit:
-            return False
-        if rank in view.members:
-            left = beat.view is not None and beat.view.epoch > view.epoch
-            return not (peer.broken or peer.slow or left)
-        # of two that lead the lower takes in the other, and at once
-        may = rank > self.own.rank if beat.primary == rank else not self.contact.is_put_off(peer)
-        return peer.pulled and peer.given and may
-
-    def _hand_over(self, view: View) -> None:
-        """Let a lower port lead once it has been steady for its hold-down (R17)."""
-        if self.own.now - self._asked_to_lead < self._timings.silence:
-            return
-        for rank in view.members:
-            if rank < self.own.rank:
-                peer = self.contact.peers[rank]
-                if self.own.now - peer.steady >= self.contact.hold_down(peer):
-                    self._asked_to_lead = self.own.now
-                    self.own.send(rank, TakeOver(view.epoch))
-                return
-
-    def _catch_up(self) -> None:
-        """Get what those have that share no view with this replica (R2); of one after the other, for much of it is the same."""
-        if self.own.fit(self._timings.silence) and not self.catchup.waits():
-            peers = [peer for peer in self.contact.alive() if peer.up and not peer.pulled]
-            needed = [peer for peer in peers if self.catchup.is_needed(peer.rank)]
-            if needed:
-                self.catchup.pull(min(needed, key=lambda peer: peer.question).rank)
 
     def _show_role(self) -> None:
         view = self.own.view

@@ -8,12 +8,14 @@ import attrs
 from chattwist import model
 from chattwist.replication.messages import AnyMessage, Login, State, View
 
+TICKS = 5  # in each heartbeat
+
 # -- events
 
 
 @attrs.frozen
 class Tick:
-    """Time passes: comes several times in each heartbeat."""
+    """Time passes: comes TICKS times in each heartbeat."""
 
 
 @attrs.frozen

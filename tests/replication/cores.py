@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chattwist import model
 from chattwist.cluster import Timings
 from chattwist.replication import messages, steps
-from chattwist.replication.core import TICKS, Core
+from chattwist.replication.core import Core
 from chattwist.replication.log import Log
 from chattwist.replication.messages import AnyMessage, Epoch, Login, State, View
 from chattwist.roster import Roster
@@ -219,7 +219,7 @@ class Cores:
     # -- inside
 
     def _tick(self) -> float:
-        return self.timings.heartbeat / TICKS
+        return self.timings.heartbeat / steps.TICKS
 
     def _start(self, node: Node) -> None:
         log = Log()

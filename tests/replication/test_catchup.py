@@ -11,8 +11,8 @@ from chattwist.replication import log, messages
 from chattwist.replication.catchup import LEAST, MOST, Catchup
 from chattwist.replication.change import MOST_FILLED
 from chattwist.replication.contact import Contact
-from chattwist.replication.core import SPREADS
 from chattwist.replication.messages import AnyMessage, Pull, Pulled
+from chattwist.replication.upkeep import SPREADS
 from tests.replication.cores import Cores, sent
 
 

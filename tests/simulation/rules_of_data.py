@@ -19,6 +19,7 @@ from chattwist.replication.change import Changes
 from chattwist.replication.core import Core
 from chattwist.replication.log import Log
 from chattwist.replication.rounds import Rounds
+from chattwist.replication.upkeep import Upkeep
 from chattwist.requests import Send, Together
 from chattwist.store import files, journal
 from chattwist.store.disk import IDisk
@@ -62,7 +63,7 @@ def nothing_passed_on() -> Iterator[None]:
     def silent(self: Beats) -> messages.Heartbeat:
         return msgspec.structs.replace(present(self), unsettled=False)
 
-    with patch.object(Beats, "_present", silent), patch.object(Core, "_is_overdue", lambda self, view: False):
+    with patch.object(Beats, "_present", silent), patch.object(Upkeep, "_is_overdue", lambda self, view: False):
         yield
 
 

@@ -18,6 +18,7 @@ from chattwist.replication.contact import Contact
 from chattwist.replication.core import Core
 from chattwist.replication.own import Own, Tags
 from chattwist.replication.rounds import Rounds
+from chattwist.replication.upkeep import Upkeep
 from chattwist.requests import Send
 from chattwist.router import Router
 from chattwist.store.store import Store
@@ -80,10 +81,10 @@ def one_way() -> Iterator[None]:
     def is_two_way(self: Contact, rank: int) -> bool:
         return self.is_alive(rank) and self.peers[rank].beat is not None
 
-    def is_wanted(self: Core, rank: int, beat: messages.Heartbeat, view: messages.View) -> bool:
-        return beat.fit and not self.contact.peers[rank].slow and beat.primary != rank
+    def is_wanted(self: Upkeep, rank: int, beat: messages.Heartbeat, view: messages.View) -> bool:
+        return beat.fit and not self._contact.peers[rank].slow and beat.primary != rank
 
-    with patch.object(Contact, "is_two_way", is_two_way), patch.object(Core, "_is_wanted", is_wanted):
+    with patch.object(Contact, "is_two_way", is_two_way), patch.object(Upkeep, "_is_wanted", is_wanted):
         yield
 
 
@@ -105,13 +106,13 @@ def no_hold_down() -> Iterator[None]:
 def not_caught_up() -> Iterator[None]:
     """R17: a replica comes into the view before it has caught up, and nothing is sent to it then."""
 
-    def is_wanted(self: Core, rank: int, beat: messages.Heartbeat, view: messages.View) -> bool:
+    def is_wanted(self: Upkeep, rank: int, beat: messages.Heartbeat, view: messages.View) -> bool:
         return True
 
     def fill(self: Changes, rank: int, promise: messages.Promise) -> bool:
         return True
 
-    with patch.object(Core, "_is_wanted", is_wanted), patch.object(Changes, "_fill", fill):
+    with patch.object(Upkeep, "_is_wanted", is_wanted), patch.object(Changes, "_fill", fill):
         yield
 
 
