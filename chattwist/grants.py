@@ -50,15 +50,13 @@ class Grants:
             text = f"{name} is logged in elsewhere; TAKEOVER {name} ends that session"
             return answer(errors.LoggedInElsewhere(text))
         text = f"{account.name} logged in elsewhere; this login is over"
-        view = self._view
-        if view is None or other.rank not in view.members:  # what it asks for is refused from now on
-            self._send(other.rank, End(wish.account, other.session, text))
-            return answer(self._grant(wish))
         if other.rank == self._rank:
             self._online.end(wish.account, text)
             return answer(self._grant(wish))
-        self._ending.setdefault(other.session, []).append(again)
         self._send(other.rank, End(wish.account, other.session, text))
+        if self._view is None or other.rank not in self._view.members:  # what it asks for is refused from now on
+            return answer(self._grant(wish))
+        self._ending.setdefault(other.session, []).append(again)
 
     def is_unconfirmed(self, account: str) -> bool:
         """Whether the account's registration may not be committed (R19)."""
