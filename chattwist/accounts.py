@@ -60,7 +60,7 @@ class Accounts(dict[str, Account]):
 
     def used_and_deleted(self, name: str, key: str) -> bool:
         """Whether an account that was registered under this name with this retry key was deleted since."""
-        return bool(key) and any(one.deleted for one in self._registrations.get((fold(name), key), ()))
+        return any(one.deleted for one in self._registrations.get((fold(name), key), ()))
 
     def known(self, account_id: str) -> Account:
         """The account of that id; something is known of it from now on."""

@@ -35,9 +35,6 @@ class ById(Mapping[str, model.Sent]):
         except LookupError:
             return None
 
-    def __contains__(self, message_id: object) -> bool:
-        return isinstance(message_id, str) and self.get(message_id) is not None
-
     def __getitem__(self, message_id: str) -> model.Sent:
         message = self.get(message_id)
         if message is None:

@@ -96,7 +96,7 @@ class Chat:
         pair = self._pairs.get(key := _pair(operation))
         if pair is None:
             pair = self._pairs[key] = []
-        insert = _append if operation.at > self.latest else _insert  # the newest of all is so in each list
+        insert = list.append if operation.at > self.latest else _insert  # the newest of all is so in each list
         insert(pair, operation)
         if not sender.deleted:
             insert(sender.messages, operation)
@@ -283,9 +283,6 @@ def _last(messages: list[model.Sent], count: int, before: Place | None) -> Itera
 def _pair(message: model.Sent) -> tuple[str, str]:
     one, other = message.sender, message.recipient
     return (one, other) if one < other else (other, one)
-
-
-_append = list.append
 
 
 def _insert(messages: list[model.Sent], message: model.Sent) -> None:

@@ -36,9 +36,8 @@ class Together:
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
-    """What all requests have: ``key`` is the retry key or ``""``. ``by_session``: only an account's session may ask for it."""
+    """What all requests have: ``key`` is the retry key or ``""``."""
 
-    by_session: ClassVar[bool] = False
     key: str = ""
 
     def done_before(self, chat: Chat, now: int) -> model.AnyOperation | None:
@@ -106,7 +105,7 @@ class Confirm(Request, frozen=True, tag="confirm"):
 
 
 class OwnAccount(Request, frozen=True):
-    """A request about the account that makes it; ``account`` is its id."""
+    """A request about the account that makes it; ``account`` is its id. ``by_session``: only its session may ask for it."""
 
     by_session: ClassVar[bool] = True
     account: str
