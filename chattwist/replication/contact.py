@@ -179,7 +179,7 @@ class Contact:
             if peer.rank in members:
                 peer.broken = peer.behind = False
 
-    def settle(self) -> None:
+    def forgive(self) -> None:
         """Forget the losses and delays of those that have been steady for longer than any hold-down."""
         for peer in self.peers.values():
             if peer.steady != NEVER and self.now - peer.steady > 2 * LONGEST_HOLD_DOWN * self._timings.hold_down:

@@ -35,7 +35,7 @@ class Upkeep:
 
     def consider(self) -> None:
         """Do what is to be done now."""
-        self._contact.settle()
+        self._contact.forgive()
         self._catch_up()
         if self._own.leads and not self._own.fit(self._timings.silence):
             self._step_down()

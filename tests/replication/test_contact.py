@@ -208,10 +208,10 @@ class ContactTests(SynchronousTestCase):
         self.contact.note_members((0, 1))
         self.contact.now += 60
         self.contact.note_members((0, 1, 2))
-        self.contact.settle()
+        self.contact.forgive()
         self.assertEqual(peer.losses, 4)
         self.contact.now += 61
-        self.contact.settle()
+        self.contact.forgive()
         self.assertEqual((peer.losses, peer.steady), (0, 1000.0))
 
     def test_a_new_view_makes_good(self) -> None:
