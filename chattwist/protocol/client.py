@@ -44,7 +44,7 @@ class Client(Protocol):
         self._since = clients.now()  # since when something is unread; or else when it last sent or read something
         self._known = self._since  # when it was last seen logged in
         self._waits = False  # whether a line may be taken that could not be before, or the end of the input
-        self._pumping = self._paused = self._input_ended = self._closing = False
+        self._pumping = self._paused = self._input_ended = self._leaving = self._closing = False
         self._cut: IDelayedCall | None = None  # our side is closed: the call that closes the client's
 
     # -- what the transport tells
@@ -161,7 +161,8 @@ class Client(Protocol):
             return
         waiting = self._reader.waiting and not self._may_take()
         if self._input_ended:
-            if not self._reader.waiting and self._session.idle:
+            if not (self._reader.waiting or self._leaving) and self._session.idle:
+                self._leaving = True  # asked again, an ended session would close at once
                 self._session.end(self.close)
         elif waiting != self._paused:
             self._paused = waiting

@@ -1,6 +1,7 @@
 """What a session keeps to over time: order, read marks, half-close, slow readers, deadlines, a disk that fails."""
 
 import re
+from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -87,6 +88,19 @@ class OrderTests(SynchronousTestCase):
         ann.protocol.dataReceived(b"\xff\xfd\x06" * 2000 + b"NOOP\r\n")
         ann.half_close()
         self.assertTrue(ann.received().endswith(b"250 ok\r\n"))
+        self.assertTrue(ann.transport.closed)
+
+    def test_a_half_close_waits_for_the_logout(self) -> None:
+        """The server closes behind the end of input once all replicas know that the login is over, not with the last reply."""
+        world = World()
+        ann = logged_in(world, "ann")
+        known: list[Callable[[], None]] = []
+        self.patch(world.replica, "logout", lambda session, account, done: known.append(done))
+        ann.protocol.dataReceived(b"NOOP\n")
+        ann.half_close()
+        self.assertEqual((ann.received(), ann.transport.closed), (b"250 ok\n", False))
+        known.pop()()
+        world.run()
         self.assertTrue(ann.transport.closed)
 
     def test_a_line_without_its_end(self) -> None:
