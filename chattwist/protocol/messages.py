@@ -136,9 +136,10 @@ def _take_before(call: "Call", words: list[str]) -> model.Sent | None:
 
 def _count(word: str, most: int, usage: str) -> int:
     """A number of messages; more than ``most`` means ``most``."""
-    if not (word.isascii() and word.isdecimal()) or int(word[:9]) < 1:
+    digits = word.lstrip("0")
+    if not (word.isascii() and word.isdecimal() and digits):
         raise errors.WrongArguments(usage)
-    return min(int(word[:9]), most)
+    return min(int(digits[:9]), most)
 
 
 def _show(call: "Call", found: list[model.Sent], rest: str) -> None:

@@ -179,6 +179,10 @@ class TranscriptTests(SynchronousTestCase):
             bob < 213 0 messages, 0 unread left
             bob > READ 0
             bob < 501 usage: READ [n]; n is a number from 1
+            bob > HISTORY 0000000002
+            bob < 213-0rigin00-5 {ALL} ann Bob one
+            bob < 213-0rigin00-6 {ALL} ann Bob two
+            bob < 213 2 messages
             bob > READ many
             bob < 501 usage: READ [n]; n is a number from 1
         """)
