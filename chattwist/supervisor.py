@@ -117,7 +117,9 @@ class ReplicaProcess(LoggingProtocol):
         """Pass on its last words, and let the supervisor start it again."""
         self._said.add(b"\n")
         self._complained.add(b"\n")
-        super().processEnded(reason)
+        # of anything else Twisted would log a traceback, at each attempt to start it
+        ended = reason if reason.check(ProcessDone, ProcessTerminated) else Failure(ProcessTerminated())
+        super().processEnded(ended)
         self.service.told_end(self.name, reason)
         self.ended.callback(None)
 

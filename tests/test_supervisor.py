@@ -149,14 +149,14 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.logged[-1], "[5003] ended with status 1; started again now")
 
     def test_cannot_be_started(self) -> None:
-        """Where the machine has no room for another process, that is said, and tried again."""
+        """Where the machine has no room for another process, that is said in a line, and tried again."""
         self.reactor.trouble = OSError(errno.EAGAIN, "Resource temporarily unavailable")
         self.reactor.advance(60)
         self.third.end(1)
         self.reactor.advance(0)
         told = "cannot be started: [Errno 11] Resource temporarily unavailable; started again in 0.25 s"
         self.assertEqual(self.logged[-1], f"[5003] {told}")
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])  # no traceback, every 5 seconds, when its Python is gone
         self.reactor.trouble = None
         self.reactor.advance(0.25)
         self.assertEqual(self.reactor.ports[3:], ["5003"])
