@@ -10,6 +10,7 @@ etc/cluster.json spells all of it out, with the values that hold where one is le
 import socket
 from codecs import BOM_UTF8
 from collections import Counter
+from ipaddress import ip_address
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -19,6 +20,7 @@ from chattwist.errors import StartError
 HIGHEST_PORT = 65535
 SHORTEST_SILENCE = 0.1  # seconds
 CHANNEL_OFFSET = 10000  # a replica's channel port, where none is given, is its client port plus this
+IN_NO_HOST = frozenset(" /[]*@,;")  # typed around one, or for all of them
 
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_PORT)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
@@ -28,8 +30,10 @@ Cost: TypeAlias = Annotated[int, msgspec.Meta(ge=4, le=16)]
 
 def _is_host(host: str) -> bool:
     try:
-        return host.isprintable() and bool(host.encode("idna"))
-    except UnicodeError:
+        if ":" in host:  # with a port behind it, it is none
+            return bool(ip_address(host))
+        return host.isprintable() and IN_NO_HOST.isdisjoint(host) and bool(host.encode("idna"))
+    except ValueError:
         return False
 
 

@@ -130,10 +130,16 @@ class BadFileTests(ClusterFile):
 
     def test_hosts(self) -> None:
         """A mistyped host is found before anybody looks it up."""
-        for host in "10.0.0..2", "a" * 70, "a\0b":
+        written_otherwise = "10.0.0.2:5002", "[::1]", "http://a", " 10.0.0.2", "a, b", "*"
+        for host in "10.0.0..2", "a" * 70, "a\0b", *written_otherwise:
             self.assertIn(
                 "is neither the name of a machine nor an address", self.refusal_of(replicas=[{"host": host, "port": 1}])
             )
+
+    def test_good_hosts(self) -> None:
+        """A name, also with letters of any language, and an address of either family."""
+        for host in "chat_1", "b\u00fcro.example", "10.0.0.2", "::1", "fe80::1%eth0", "::ffff:10.0.0.2":
+            self.assertEqual(self.load(replicas=[{"host": host, "port": 5001}]).replicas[0].host, host)
 
     def test_silence(self) -> None:
         """A failure timeout that no healthy replica could keep is refused."""
