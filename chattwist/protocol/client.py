@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chattwist.protocol.server import Clients
 
 MOST_READ = 8192  # bytes taken from one client before others get their turn, also when it floods
+SLICE = 0.001  # seconds for which its lines are taken before others get theirs: in so many bytes may be thousands
 MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
 SLOW = 2048  # bytes a second: a client that reads its replies no slower is not cut off for it
 FAST = 16384  # bytes a second: the same while more messages arrive for it than are written ahead
@@ -45,6 +46,7 @@ class Client(Protocol):
         self._known = self._since  # when it was last seen logged in
         self._waits = False  # whether a line may be taken that could not be before, or the end of the input
         self._pumping = self._paused = self._input_ended = self._leaving = self._closing = False
+        self._queued = False  # others have their turn, then this one
         self._cut: IDelayedCall | None = None  # our side is closed: the call that closes the client's
 
     # -- what the transport tells
@@ -118,25 +120,42 @@ class Client(Protocol):
     def _pump(self) -> None:
         if self._pumping:
             return
-        self._pumping = True
-        try:
-            self._take_lines()
-            while self._session.submit_run() and self._waits:
-                self._take_lines()  # what was submitted may have been refused at once, so that there is room for more
-        finally:
-            self._pumping = False
+        if self._queued:
+            self._waits = True
+        else:
+            self._pumping = True
+            try:
+                self._take_lines()
+                if self._session.submit_run() and self._waits and self._may_take():
+                    self._queue()  # what was submitted was refused at once, so that there is room for more
+            finally:
+                self._pumping = False
         if self._waits or self._paused:
             self._balance()
 
+    def _queue(self) -> None:
+        """It is others' turn now, then this one's again."""
+        if not self._queued:
+            self._queued = self._waits = True
+            self._clients.queue(self)
+
+    def take_turn(self) -> None:
+        """Others had theirs: go on with the lines that wait."""
+        self._queued = False
+        self._pump()
+
     def _take_lines(self) -> None:
-        """Take what may be taken now."""
+        """Take what may be taken now: one line at least, so that who sends little need not wait for those who send much."""
+        until = self._clients.now() + SLICE if self._clients.have_time() else 0.0
         while True:
             self._waits = self._reader.waiting or self._input_ended
             if not (self._waits and self._may_take() and self._take_line()):
                 return
+            if self._clients.now() >= until and (self._reader.waiting or self._input_ended):
+                self._queue()
 
     def _may_take(self) -> bool:
-        return not (self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
+        return not (self._queued or self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)
 
     def _take_line(self) -> bool:
         """Take what comes next, lines or a telnet client's questions; whether there was anything."""
@@ -149,7 +168,7 @@ class Client(Protocol):
             line = self._reader.end()
         if line is not None:
             self._session.line(line)
-        return line is not None or bool(replies)
+        return line is not None or bool(replies) or self._reader.waiting
 
     def _negotiate(self, replies: bytes) -> None:
         if replies:

@@ -1,6 +1,6 @@
-"""All connections of a replica: how many there may be, their common clock, their end."""
+"""All connections of a replica: how many there may be, their turns, their common clock, their end."""
 
-from collections import Counter
+from collections import Counter, deque
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -13,6 +13,7 @@ from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend
 from chattwist.protocol.client import CLOSING, Client, cancel
 
+TURN = 0.005  # seconds for which lines are taken in one turn of the reactor: the other replicas want to be heard, too
 GOODBYE = 3.0  # seconds that all clients get when the replica stops
 
 
@@ -33,6 +34,9 @@ class Clients(Factory):
         self._connections: set[Client] = set()
         self._by_address: Counter[str] = Counter()
         self._unflushed: list[Client] = []
+        self._queue: deque[Client] = deque()  # those whose lines wait for their turn
+        self._turn_ends = False  # something is to be done at the end of this turn
+        self._until: float | None = None  # until when lines are taken in this turn, once some were
         self._sweep = LoopingCall(self._check_all)
         self._sweep.clock = reactor
 
@@ -94,9 +98,37 @@ class Clients(Factory):
 
     def flush_soon(self, client: Client) -> None:
         """The client has something to write at the end of this turn of the reactor."""
-        if not self._unflushed:
-            self.call_later(0, self._flush)
         self._unflushed.append(client)
+        self._end_turn_soon()
+
+    def have_time(self) -> bool:
+        """Whether more lines may be taken in this turn of the reactor."""
+        now = self.now()
+        if self._until is None:
+            self._until = now + TURN
+            self._end_turn_soon()
+        return now < self._until
+
+    def queue(self, client: Client) -> None:
+        """Have it take its turn behind those that wait already."""
+        self._queue.append(client)
+        self._end_turn_soon()
+
+    def _end_turn_soon(self) -> None:
+        if not self._turn_ends:
+            self._turn_ends = True
+            self.call_later(0, self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._turn_ends, self._until = False, None
+        self._flush()
+        while self._queue and self.have_time():
+            client = self._queue.popleft()
+            try:
+                client.take_turn()
+            except Exception:  # the others that wait must not wait for ever
+                self.log.failure("what a client sent could not be taken")
+                client.abort()
 
     def _flush(self) -> None:
         clients, self._unflushed = self._unflushed, []

@@ -15,6 +15,7 @@ import msgspec
 MOST_IN_LINE = 8192  # bytes of a line, its end included
 MOST_SUBNEGOTIATED = 512  # bytes of one IAC SB ... IAC SE
 MOST_REPLIES = 1024  # bytes of replies that may wait before next_line stops: a flood must not fill the memory
+MOST_STEPS = 64  # special bytes, sequences and runs of plain bytes, after which it stops, too: nor take all the time
 
 LF, CRLF = b"\n", b"\r\n"
 CR, IAC = 13, 255
@@ -53,7 +54,8 @@ class LineReader:
     ``telnet`` is whether the peer is known to be a telnet client. ``ending`` is what to end our own lines with: CR LF for
     telnet and before the first line, else as the peer ended its latest line.
 
-    Call next_line(), or match() before, and write what take_replies() gives, until there is neither a line nor a reply.
+    Call next_line(), or match() before, and write what take_replies() gives, until there is neither a line nor a reply,
+    and nothing is ``waiting``.
     """
 
     telnet: bool = attrs.field(default=False, init=False)
@@ -99,7 +101,7 @@ class LineReader:
         return found
 
     def next_line(self) -> Line | None:
-        """The next line; None when more bytes are needed, or when replies have to go out first."""
+        """The next line; None when more bytes are needed, when replies have to go out first, or after MOST_STEPS."""
         found = self.match(_PLAIN_LINE)
         return Line(found[1]) if found else self._decode()
 
@@ -141,7 +143,9 @@ class LineReader:
 
     def _decode(self) -> Line | None:
         """next_line() for all input."""
-        while self.waiting and len(self._replies) < MOST_REPLIES:
+        for _ in range(MOST_STEPS):
+            if not self.waiting or len(self._replies) >= MOST_REPLIES:
+                break
             before = self._at
             line = self._step()
             if line is not None:

@@ -1,5 +1,6 @@
 """All clients of a replica: how many there may be, and that a bug at one of them costs the others nothing."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -64,6 +65,89 @@ class BugTests(SynchronousTestCase):
         self.world.pass_time(12)
         self.assertEqual(self.bob.received()[:4], b"421 ")
         self.assertGreater(len(self.flushLoggedErrors(TypeError)), 9)
+
+
+class TurnTests(SynchronousTestCase):
+    """Some send as much as they can; each look at the clock takes a tenth of a millisecond here."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.ann, self.bob = self.world.connect("ann"), self.world.connect("bob")
+        self.ann.received()
+        self.bob.received()
+        self.time = 0.0
+        self.calls: list[Callable[[], None]] = []
+        self.patch(self.world.clients, "now", self.look)
+        self.patch(self.world.clients, "call_later", lambda delay, call: self.calls.append(call))
+
+    def look(self) -> float:
+        """The time."""
+        self.time += 0.0001
+        return self.time
+
+    def turn(self) -> float:
+        """What is to be done at the end of a turn of the reactor, and writing; how long that took."""
+        before = self.time
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+        for connection in self.world.connections.values():
+            connection.transport.flush()
+        return self.time - before
+
+    def turns(self) -> None:
+        """All that is left to do."""
+        while self.calls:
+            self.turn()
+
+    def test_one_who_sends_much(self) -> None:
+        """Others are answered before the rest of it is; then all of it is, in order."""
+        self.ann.protocol.dataReceived(b"".join(b"@%d NOOP\n" % number for number in range(500)))
+        self.assertFalse(self.ann.transport.reading)
+        self.bob.protocol.dataReceived(b"NOOP\n")
+        self.turn()
+        self.assertEqual(self.bob.received(), b"250 ok\n")
+        early = self.ann.received()
+        self.assertLess(early.count(b"\n"), 100)
+        self.turns()
+        self.assertEqual(early + self.ann.received(), b"".join(b"@%d 250 ok\n" % number for number in range(500)))
+        self.assertTrue(self.ann.transport.reading)
+
+    def test_many_who_send_much(self) -> None:
+        """However many they are, a turn of the reactor is short, so that other replicas are heard; nobody waits for ever."""
+        for number in range(100):
+            self.world.connect(f"x{number}")
+        self.turns()
+        for connection in self.world.connections.values():
+            connection.received()
+        before = self.time
+        for connection in self.world.connections.values():
+            connection.protocol.dataReceived(b"\n" * 500 + b"NOOP\n")
+        took = [self.time - before]
+        while self.calls:
+            took.append(self.turn())
+        self.assertLess(max(took), 0.1)
+        self.assertEqual({one.received() for one in self.world.connections.values()}, {b"250 ok\n"})
+
+    def test_end_of_the_input(self) -> None:
+        """Who sends much and then no more gets all its answers before the end."""
+        self.ann.protocol.dataReceived(b"NOOP\n" * 500)
+        assert isinstance(self.ann.protocol, Client)
+        self.ann.protocol.readConnectionLost()
+        self.turns()
+        self.assertEqual(self.ann.received(), b"250 ok\n" * 500)
+        self.assertTrue(self.ann.transport.closed)
+
+    def test_a_bug_with_one(self) -> None:
+        """One whose lines cannot be taken in its turn keeps nobody else's."""
+        for connection in self.ann, self.bob:
+            connection.protocol.dataReceived(b"NOOP\n" * 500)
+        broken: Any = None
+        self.patch(self.ann.protocol, "take_turn", broken)
+        self.turns()
+        self.assertEqual(self.bob.received(), b"250 ok\n" * 500)
+        self.assertTrue(self.ann.transport.aborted)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
 
 class LoginDeadlineTests(SynchronousTestCase):

@@ -15,7 +15,10 @@ DO_BINARY = DO + BINARY
 def lines(reader: LineReader, data: bytes) -> list[Line]:
     """Feed, and take all lines; replies stay for take_replies()."""
     reader.feed(data)
-    return list(iter(reader.next_line, None))
+    found = []
+    while (line := reader.next_line()) or reader.waiting:
+        found += [line] if line else []
+    return found
 
 
 def contents(reader: LineReader, data: bytes) -> list[bytes]:
@@ -157,6 +160,17 @@ class LimitTests(SynchronousTestCase):
             sent += replies
         self.assertEqual(sent, DO_BINARY + (WILL + TIMING_MARK) * 1000 + telnet.HERE * 1000)
         self.assertEqual(line, Line(b"NOOP"))
+
+    def test_flood_without_lines(self) -> None:
+        """However many bytes stand for nothing, the reader looks at few of them at a time, and then goes on."""
+        for flood in (NOP, b"x\x08", IAC * 2, b"\r"):
+            reader = telnet_reader() if flood == b"x\x08" else LineReader()
+            reader.feed(flood * 1000 + b"\n")
+            asked, line = 0, None
+            while line is None and reader.waiting:
+                line, _ = reader.next_line(), reader.take_replies()
+                asked += 1
+            self.assertGreaterEqual(asked, 1000 // telnet.MOST_STEPS)
 
 
 class EndTests(SynchronousTestCase):

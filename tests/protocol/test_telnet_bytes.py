@@ -48,7 +48,7 @@ def everything(data: bytes, cuts: list[int], ask_at: int) -> tuple[list[Line], b
                 found.append(line)
                 sent += reader.show_input()
                 sent += reader.hide_input() if len(found) == ask_at else b""
-            elif not replies:
+            elif not (replies or reader.waiting):
                 break
     last = reader.end()
     return found + ([last] if last else []), sent, reader.ending
@@ -87,7 +87,7 @@ class AnyBytesTests(SynchronousTestCase):
             while True:
                 expected = long._decode(), long.take_replies(), long.ending, long.telnet
                 self.assertEqual((short.next_line(), short.take_replies(), short.ending, short.telnet), expected)
-                if not (expected[0] or expected[1]):
+                if not (expected[0] or expected[1] or long.waiting):
                     break
         self.assertEqual(short.end(), long.end())
 
@@ -98,7 +98,7 @@ class AnyBytesTests(SynchronousTestCase):
         reader = LineReader()
         for _ in range(3):
             reader.feed(data)
-            while reader.next_line() or reader.take_replies():
+            while reader.next_line() or reader.take_replies() or reader.waiting:
                 pass
             self.assertFalse(reader.waiting)
             self.assertEqual(reader._raw, b"")
