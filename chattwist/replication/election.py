@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from chattwist.cluster import Timings
-from chattwist.replication.contact import Contact
+from chattwist.replication.contact import Contact, Peer
 from chattwist.replication.messages import View
 from chattwist.replication.own import Own
 from chattwist.replication.steps import Say
@@ -50,6 +50,11 @@ def holds_some(known: Mapping[int, Known], view: View) -> bool:
     return any(one.view == view and not one.damaged for one in known.values())
 
 
+def came_after(one: View | None, other: View | None) -> bool:
+    """Whether one view came after the other, or there was no other."""
+    return one is not None and (other is None or one.is_newer(other))
+
+
 def is_majority(count: int, size: int) -> bool:
     """Whether ``count`` of ``size`` replicas are more than half."""
     return 2 * count > size
@@ -69,6 +74,15 @@ class Election:
         self._own, self._contact, self._timings, self._size, self._majority = own, contact, timings, size, majority
         self.forcing = False
         self._said = False  # that it waits
+
+    def goes_first(self, peer: Peer) -> bool:
+        """Whether another one is to lead if it can: the lower one, but for one that the other went on without (R17)."""
+        beat, mine = peer.beat, self._own.state.view
+        if beat is None or not beat.fit:
+            return False
+        if beat.current and came_after(beat.view, mine):
+            return True
+        return peer.rank < self._own.rank and not (self._own.current and came_after(mine, beat.view))
 
     def may_stand(self) -> bool:
         """Whether, by what the heartbeats say, a change that is begun now can succeed."""

@@ -64,11 +64,11 @@ class Upkeep:
             return False
         if self._own.now < self._stand_again or not self._contact.has_listened():
             return False
-        lower = [p for p in self._contact.alive() if p.rank < self._own.rank and p.beat is not None and p.beat.fit]
+        others_first = any(map(self._election.goes_first, self._contact.alive()))
         waited = self._own.now - self.leaderless > 2 * self._timings.silence
         if self._is_cut_off_only() and not waited:
             return False
-        return (not lower or waited) and self._election.may_stand()
+        return (not others_first or waited) and self._election.may_stand()
 
     def _is_cut_off_only(self) -> bool:
         """Whether others hear the last primary, which is then just changing its view, most likely without this replica (R14)."""

@@ -60,8 +60,8 @@ class ChangeTests(SynchronousTestCase):
             self.assertEqual(self.cores.roles(), "PFx", kind)
 
     def test_the_candidate_dies(self) -> None:
-        """If the candidate dies, those that promised to it are free at once for the next one."""
-        for kind in Promise, Installed:
+        """If the candidate dies, those that promised to it are free at once for the next one: who was in its view goes first."""
+        for kind, roles in (Promise, "PxF"), (Installed, "FxP"):
             self.cores = Cores()
             self.cores.serving(0, 1, 2)
             self.hold(kind, rank=1)
@@ -71,7 +71,7 @@ class ChangeTests(SynchronousTestCase):
             self.cores.kill(1)
             self.cores.start(0)
             self.cores.pass_time(2)
-            self.assertEqual(self.cores.roles(), "PxF", kind)
+            self.assertEqual(self.cores.roles(), roles, kind)
 
     def test_two_candidates(self) -> None:
         """Of two that stand at the same time the lower one leads, and the other follows it."""

@@ -71,6 +71,20 @@ class HandoverTests(TranscriptTests):
             2 is follower of 4.0: 0 1 2
             """)  # fmt: skip
 
+    def test_others_fail_while_one_catches_up(self) -> None:
+        """Who came back and lacks a lot does not lead because another one is lost just then: nobody is served till it has all."""
+        for lost, roles in (2, "-Px"), (1, "FxP"):
+            self.setUp()
+            self.cores.kill(0)
+            self.cores.run()
+            self.cores.commit(1, "b-1")
+            self.cores.start(0)
+            self.cores.hold = lambda sender, rank, message: isinstance(message, messages.Pull) and sender == 0
+            self.cores.pass_time(0.5)
+            self.cores.kill(lost)
+            self.cores.pass_time(0.5)
+            self.assertEqual(self.cores.roles(), roles)
+
     def test_hold_down(self) -> None:
         """One that fails again and again leads after twice as long each time (R17)."""
         took = []
