@@ -47,7 +47,7 @@ class Catchup:
         """Give a batch."""
         operations, more = self._own.log.missing(message.vector, message.lost, min(message.most, MOST))
         peer = self._contact.peers[rank]
-        peer.given = not more
+        peer.given, peer.has_all = not more, not operations
         peer.behind = peer.behind and more
         self._own.send(rank, Pulled(message.number, operations, more))
 

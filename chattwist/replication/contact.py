@@ -20,7 +20,8 @@ class Peer:
 
     ``up``: what is sent to it goes out. ``broken``: something that was sent to it may be lost. ``slow``: since the last
     view it did not answer in time. ``pulled``: this replica has all that it had; ``given``: it has all that this
-    one has, but for a little; ``behind``: it was found to lack too much to be in a view.
+    one has, but for a little, ``has_all``: and that, too, when it last asked; ``behind``: it was found to lack too much to be
+    in a view.
     """
 
     rank: int
@@ -37,6 +38,7 @@ class Peer:
     pulled: bool = False
     complete: float = NEVER  # when ``pulled`` was last found true
     given: bool = False
+    has_all: bool = False
     behind: bool = False
     steady: float = NEVER  # since when it has been a member of the view
     losses: int = 0  # how often it was lost lately
@@ -58,7 +60,7 @@ class Contact:
         self._since = self.now
         for peer in self.peers.values():
             peer.heard, peer.beat, peer.pulling = NEVER, None, NEVER
-            peer.pulled = peer.given = peer.behind = False
+            peer.pulled = peer.given = peer.has_all = peer.behind = False
 
     def connected(self, rank: int) -> None:
         """Messages go out to it."""
@@ -69,7 +71,7 @@ class Contact:
         """They don't, and some may be lost."""
         peer = self.peers[rank]
         peer.up, peer.broken, peer.pulling = False, True, NEVER
-        peer.pulled = peer.given = peer.behind = False
+        peer.pulled = peer.given = peer.has_all = peer.behind = False
 
     def is_refused(self, rank: int) -> None:
         """No process is there: no need to wait until it has been silent for long enough."""

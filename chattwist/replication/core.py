@@ -126,7 +126,7 @@ class Core:
     @property
     def fit(self) -> bool:
         """Whether this replica could write to its disk when it last tried."""
-        return self.own.writes(self._timings.silence) and not self.own.is_full
+        return self.own.writes(self._timings.silence)
 
     def retire(self) -> None:
         """This replica is about to stop: if it is primary, another one is to be, and none counts on it (R17)."""

@@ -74,9 +74,14 @@ class Own:
         return not self.retired and self.writes(patience)
 
     def writes(self, patience: float) -> bool:
-        """Whether it can write to its disk, and within ``patience`` seconds."""
+        """Whether it can write to its disk, and within ``patience`` seconds: as long as nobody knows, it cannot."""
         stuck = self._writing_since is not None and self.now - self._writing_since > patience
-        return self.now >= self.full_until and not stuck
+        return not (self.is_full or stuck) and self.now >= self.full_until
+
+    def try_again(self) -> None:
+        """See whether there is room again, when it is time to; others rely on a disk that takes writes only then (R9)."""
+        if self.is_full and self.now >= self.full_until and not self._busy:
+            self._write(Write(self.state, (), lambda durable: None))
 
     @property
     def writes_round(self) -> bool:

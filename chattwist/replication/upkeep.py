@@ -36,6 +36,7 @@ class Upkeep:
     def consider(self) -> None:
         """Do what is to be done now."""
         self._contact.forgive()
+        self._own.try_again()
         self._catch_up()
         if self._own.leads and not self._own.fit(self._timings.silence):
             self._step_down()
@@ -54,7 +55,7 @@ class Upkeep:
     def _step_down(self) -> None:
         """This disk takes nothing: another has to lead, if there is one (R9)."""
         view = self._own.view
-        heirs = [rank for rank, beat in self._contact.beats().items() if beat.fit and self._contact.peers[rank].given]
+        heirs = [rank for rank, beat in self._contact.beats().items() if beat.fit and self._contact.peers[rank].has_all]
         if view is not None and (len(view.members) > 1 or heirs):
             self._own.leave()
 

@@ -199,6 +199,30 @@ class DiskTests(TranscriptTests):
                 self.cores.pass_time(0.1)
                 self.assertEqual(self.cores.roles(), "P-x", lacks)
 
+    def test_two_whose_disks_are_full(self) -> None:
+        """The one that served alone goes on so, however often the other tries its disk; who has room again leads."""
+        for brimful in True, False:  # or there is room for what is small
+            self.setUp()
+            serves, other, gone = self.cores.nodes
+            self.cores.kill(gone.rank)
+            self.cores.run()
+            other.full, other.brimful = True, brimful
+            self.cores.commit(0, "a-1")
+            serves.full, serves.brimful = True, brimful
+            for _ in range(80):
+                self.cores.pass_time(0.1)
+                self.assertEqual(self.cores.roles(), "P-x")
+                self.cores.commit(0, "a-2")
+                self.assertEqual(serves.finished[-1], "full")
+            other.full = other.brimful = False
+            self.cores.pass_time(10)
+            self.cores.commit(0, "a-2")
+            self.cores.pass_time(0.1)
+            self.assertEqual((other.role.role, "a-1" in other.held), ("primary", True))
+            serves.full = serves.brimful = False
+            self.cores.pass_time(25)
+            self.assertEqual(self.cores.roles(), "PFx")
+
     def test_a_primary_whose_disk_is_stuck(self) -> None:
         """A disk that does nothing for ``silence`` seconds is as bad as a full one: another leads."""
         self.cores.nodes[0].stuck = True

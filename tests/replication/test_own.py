@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chattwist.replication.log import Log
 from chattwist.replication.messages import State
 from chattwist.replication.own import Own
+from chattwist.replication.steps import Save
 from tests.replication.cores import sent
 
 PATIENCE = 1.0
@@ -21,10 +22,14 @@ class FullDiskTests(SynchronousTestCase):
         self.own.written(full)
 
     def pauses(self) -> float:
-        """For how many seconds it writes nothing, from now on."""
-        begun = self.own.now
+        """For how many seconds it writes nothing, from now on; then it finds room for what it tries."""
+        begun, self.own.effects = self.own.now, []
         while not self.own.writes(PATIENCE):
-            self.own.now += 0.5
+            self.own.try_again()
+            if self.own.effects:
+                self.own.written(False)
+            else:
+                self.own.now += 0.5
         return self.own.now - begun
 
     def test_tried_ever_more_rarely(self) -> None:
@@ -47,3 +52,18 @@ class FullDiskTests(SynchronousTestCase):
         for _ in range(3):
             self.own.written(True)
         self.assertEqual((self.stored, self.pauses()), ([False] * 3, 1.0))
+
+    def test_full_until_it_was_tried(self) -> None:
+        """Nobody counts on a full disk before something found room on it, and that is tried once at a time."""
+        self.store("a-1", full=True)
+        self.own.effects = []
+        self.own.try_again()
+        self.assertEqual(self.own.effects, [])
+        self.own.now += 1.0
+        self.assertFalse(self.own.writes(PATIENCE))
+        self.own.try_again()
+        self.own.try_again()
+        self.assertEqual(self.own.effects, [Save(self.own.state)])
+        self.own.written(True)
+        self.assertFalse(self.own.writes(PATIENCE))
+        self.assertEqual(self.pauses(), 2.0)
