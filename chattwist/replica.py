@@ -257,14 +257,15 @@ class Replica:
         if view is not None:
             self._tell_primary(view)
         self._alone_since = None if view is not None else self._alone_since or self._seconds()
-        ended = self._sessions.ended() if role else ()
+        if role:
+            self._sessions.note_ended()
         self._router.role(role, view)
-        for login in ended:
-            self._router.leave(login.account, login.session, lambda _: None)
+        self._sessions.tell_again()
 
     def _tick(self) -> None:
         try:
             self._router.tick()
+            self._sessions.tell_again()
             for rank in self.core.gone():  # a member's sessions end with its view (R21)
                 self._grants.all_of(rank, [])
             self.chat.keys.forget(self._clock())

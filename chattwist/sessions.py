@@ -27,6 +27,7 @@ class Sessions:
         self._prefix, self._send = prefix, send
         self._count = 0
         self._epoch: Epoch = NEVER  # of the view that began last
+        self._untold: list[tuple[str, str]] = []  # (account, id) of sessions whose end could be told to nobody yet
 
     def enter(self, account: Account, hashed: str, takeover: bool, session: Session, done: Done) -> None:
         """Have a session logged in whose password was found to fit the hash; ``done(Login | ChatError)``."""
@@ -38,7 +39,7 @@ class Sessions:
                 try:
                     self._online.enter(session, account, result)
                 except errors.ChatError as error:
-                    self._router.leave(account.id, wish.session, _ignore)
+                    self._leave(account.id, wish.session)
                     return done(error)
             done(result)
             if isinstance(result, Login):
@@ -57,9 +58,24 @@ class Sessions:
     def left(self, session: Session, account: Account, done: Callable[[], None]) -> None:
         """A session here logged out, or its connection ended; ``done`` once the others know, or will by the next view."""
         if left := self._online.leave(session, account):
-            self._router.leave(account.id, left, lambda _: done())
+            self._leave(account.id, left, done)
         else:
             done()
+
+    def _leave(self, account: str, session: str, done: Callable[[], None] = lambda: None) -> None:
+        def told(result: object) -> None:
+            if isinstance(result, errors.ChatError):  # those of a view without this replica may know of it all the same
+                self._untold.append((account, session))
+            done()
+
+        self._router.leave(account, session, told)
+
+    def tell_again(self) -> None:
+        """Tell what could not be told before, if there is anybody to tell."""
+        if self._untold and self._router.outlook():
+            untold, self._untold = self._untold, []
+            for account, session in untold:
+                self._leave(account, session)
 
     def is_here(self, account: str, session: str) -> bool:
         """Whether it is the account's session on this replica."""
@@ -108,19 +124,16 @@ class Sessions:
             if isinstance(result, errors.LoggedInElsewhere | errors.WrongPassword):
                 self.over(account.id, login.session)
             elif isinstance(result, Login) and not self.is_here(account.id, login.session):  # it ended meanwhile
-                self._router.leave(account.id, login.session, _ignore)
+                self._leave(account.id, login.session)
 
         # patient, for a view that begins has no primary yet, and there may have been none for long before
         self._router.enter(self._wish(account, account.password, False, login.session), answered, patient=True)
 
-    def ended(self) -> list[Login]:
-        """Sessions of this replica that ended while the view was made, before any is granted in it."""
-        return [login for login in self._roster.at(self._rank) if not self.is_here(login.account, login.session)]
+    def note_ended(self) -> None:
+        """Tell, soon, of those sessions here that a new view has, but that are over; before any is granted in it."""
+        known = [(login.account, login.session) for login in self._roster.at(self._rank)]
+        self._untold = [one for one in known if not self.is_here(*one)]
 
     def tell_all(self, rank: int) -> None:
         """Tell the primary all sessions here: some of what it was told may have been lost."""
         self._send(rank, Here(self._online.logins))
-
-
-def _ignore(_: object) -> None:
-    """Nobody waits for it."""

@@ -39,6 +39,11 @@ class FakeRouter:
         self.wishes: list[tuple[Enter, Done]] = []
         self.patient = False  # the last of them
         self.left: list[str] = []
+        self.reaches = True  # somebody who can be told
+
+    def outlook(self) -> bool | None:
+        """See Router."""
+        return self.reaches or None
 
     def enter(self, wish: Enter, done: Done, patient: bool = False) -> None:
         """See Router."""
@@ -47,8 +52,9 @@ class FakeRouter:
 
     def leave(self, account: str, session: str, done: Done) -> None:
         """See Router."""
-        self.left.append(session)
-        done(None)
+        if self.reaches:
+            self.left.append(session)
+        done(None if self.reaches else errors.NoPrimary("nobody is there"))
 
 
 class SessionsTests(SynchronousTestCase):
@@ -168,4 +174,22 @@ class SessionsTests(SynchronousTestCase):
         gone: Any = session
         self.sessions.left(gone, self.ann, lambda: None)
         self.sessions.view_begins(VIEW, [login, Login("a-2", 0, "s9", (3, 2))], [])
-        self.assertEqual(self.sessions.ended(), [login])
+        self.router.left.clear()
+        self.sessions.note_ended()
+        self.sessions.tell_again()
+        self.sessions.tell_again()
+        self.assertEqual(self.router.left, ["r:1"])
+
+    def test_ended_while_nobody_is_in_reach(self) -> None:
+        """The end of a session that nobody could be told of is told as soon as somebody can: LOGIN elsewhere finds it over."""
+        session, _ = self.enter()
+        gone: Any = session
+        told: list[bool] = []
+        self.router.reaches = False
+        self.sessions.left(gone, self.ann, lambda: told.append(True))
+        self.sessions.tell_again()
+        self.assertEqual((told, self.router.left), ([True], []))
+        self.router.reaches = True
+        self.sessions.tell_again()
+        self.sessions.tell_again()
+        self.assertEqual((told, self.router.left), ([True], ["r:1"]))
