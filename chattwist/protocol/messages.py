@@ -124,8 +124,10 @@ def history(call: "Call") -> None:
 
 def _take_before(call: "Call", words: list[str]) -> model.Sent | None:
     """Take ``BEFORE id`` off the words; the message, or None where it was not there."""
-    if len(words) < 2 or grammar.keyword(words[-2]) != "BEFORE" or words[-1].isdecimal():
+    if len(words) < 2 or grammar.keyword(words[-2]) != "BEFORE":
         return None
+    if len(words) == 2 and words[1].isdecimal() and call.backend.chat.account(words[0]):
+        return None  # so many of an account of that name
     message_id = fold(words.pop())
     words.pop()
     message = call.backend.chat.mine(call.account.id, message_id)

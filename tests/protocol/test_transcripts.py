@@ -248,6 +248,10 @@ class TranscriptTests(SynchronousTestCase):
             ann < 550 no account nobody; LIST shows the names
             ann > HISTORY bob BEFORE x-9
             ann < 550 no message x-9 of yours; HISTORY shows the ids
+            ann > HISTORY bob 1 BEFORE 9
+            ann < 550 no message 9 of yours; HISTORY shows the ids
+            ann > HISTORY BEFORE 9
+            ann < 550 no message 9 of yours; HISTORY shows the ids
             ann > HISTORY bob 1 2
             ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
             ann > HISTORY 5 5
@@ -256,6 +260,10 @@ class TranscriptTests(SynchronousTestCase):
             ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
             ann > HISTORY bob 0
             ann < 501 usage: HISTORY [name] [n] [BEFORE id]; n is a number from 1
+            eve > REGISTER Before secret-of-eve
+            eve < 230 Before 0 unread
+            ann > HISTORY BEFORE 9
+            ann < 213 0 messages
         """)
 
     def test_delete(self) -> None:
