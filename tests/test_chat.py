@@ -139,6 +139,8 @@ class ChatTests(SynchronousTestCase):
         self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob", "Bob~2"))
         chat.apply(model.Confirmed("o-2", 2, "c-1"))
         self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob~2", "Bob"))
+        chat.apply(model.Confirmed("o-3", 9, "c-1"))
+        self.assertEqual((chat.accounts["b-1"].name, chat.accounts["c-1"].name), ("bob~2", "Bob"))
 
     def test_a_registration_repeated_is_one_account(self) -> None:
         """What a lost primary kept of a REGISTER that was repeated with its key never shows, not even when the account ends."""
@@ -150,6 +152,23 @@ class ChatTests(SynchronousTestCase):
         chat.apply(model.Unregistered("u-1", 8, "e-1"))
         self.assertIsNone(chat.account("eve"))
         self.assertNotIn("e-2", chat.accounts.unconfirmed)
+
+    def test_nobody_waits_for_the_confirmation_of_what_is_nobodys(self) -> None:
+        """Of a copy, or of an account that is deleted, none will come: a login that asked for one would ask for ever."""
+        chat = two_accounts()
+        chat.apply(model.Registered("e-2", 6, "eve", "h", "key"))
+        chat.apply(model.Registered("e-1", 5, "eve", "h", "key"))
+        self.assertEqual(chat.accounts.unconfirmed - {"a-1", "b-1"}, {"e-1"})
+        chat.apply(model.Unregistered("u-1", 8, "e-1"))
+        self.assertEqual(chat.accounts.unconfirmed - {"a-1", "b-1"}, set())
+
+    def test_a_registration_confirmed_twice_is_two_accounts(self) -> None:
+        """Where two sides of a cut each told yes to one REGISTER, neither of the accounts is lost."""
+        chat = two_accounts()
+        for n in 1, 2:
+            chat.apply(model.Registered(f"e-{n}", 4 + n, "eve", "h", "key"))
+            chat.apply(model.Confirmed(f"n-{n}", 6 + n, f"e-{n}"))
+        self.assertEqual([chat.names.find("eve"), chat.names.find("eve~2")], ["e-1", "e-2"])
 
     def test_a_deletion_that_comes_first_holds(self) -> None:
         """A message whose deletion is known already never appears."""
@@ -198,6 +217,10 @@ class ChatTests(SynchronousTestCase):
         self.assertEqual(chat.accounts[ann.messages[0].recipient].shown, "~bob")
         self.assertEqual(chat.with_account(ann, "bob"), [])
         self.assertEqual(chat.with_account(ann, "~BOB"), [ann.messages])
+        before = made_of([model.Unregistered("u-1", 6, "b-1"), model.Sent("m-1", 5, "a-1", "b-1", "hi")])
+        for operation in model.Registered("a-1", 1, "Ann", "h"), model.Registered("b-1", 2, "bob", "h"):
+            before.apply(operation)
+        self.assertEqual(before.with_account(before.accounts["a-1"], "~bob"), [ann.messages])
 
     def test_the_earlier_account_keeps_the_name(self) -> None:
         """Of two accounts with one name the earlier keeps it, and the other has it again once the earlier is deleted."""

@@ -55,6 +55,17 @@ class RecordTests(SynchronousTestCase):
         error = self.assertRaises(codec.NewerVersion, codec.decode_header, line)
         self.assertIn("of version 2 and needs a newer chattwist", str(error))
 
+    def test_file_of_another_kind(self) -> None:
+        """Nor is one of a kind that this version does not know, or a snapshot that ends in another way."""
+        for decode, body in (
+            (codec.decode_header, b'{"chattwist":"index","version":1'),
+            (codec.decode_header, b'{"chattwist":"journal","version":"one"'),
+            (codec.decode_end, b'{"fin":1'),
+        ):
+            line, _ = codec.seal(body, 0)
+            self.assertIn("cannot read" if decode is codec.decode_end else "can read",
+                          str(self.assertRaises(codec.NewerVersion, decode, line)))  # fmt: skip
+
     def test_operation_of_a_newer_version(self) -> None:
         """An operation that this version does not know is no damage."""
         line, _ = codec.seal(b'{"ops":[{"op":"reacted","id":"a-1","at":1}]', 0)
@@ -85,6 +96,10 @@ class TornTests(SynchronousTestCase):
                 self.assertFalse(codec.is_torn(damaged, 100))
         spaced = self.line.replace(b"xx", b"x\0")
         self.assertFalse(codec.is_torn(spaced, 100))
+        for place in (411, 412, 923):  # the ends of sectors
+            one = self.line[:place] + b"\0" + self.line[place + 1 :]
+            self.assertFalse(codec.is_torn(one, 100), place)
+            self.assertFalse(codec.is_torn(one[:924] + bytes(512) + one[1436:], 100), place)
 
 
 class WholeTests(SynchronousTestCase):

@@ -42,6 +42,10 @@ class JournalTests(SynchronousTestCase):
         self.disk.room = 40
         self.assertRaises(DiskFull, self.journal.append, [message(3)])
         self.assertEqual(self.disk.room, 40)
+        nothing = iter((0,))
+        writing = self.patch(self.disk, "write", lambda handle, data, offset: next(nothing))
+        self.assertRaises(DiskFull, self.journal.append, [message(3)])
+        writing.restore()
         self.disk.room = None
         self.journal.append([message(4)])
         self.assertEqual(self.found(), [message(1), message(4)])
@@ -162,7 +166,8 @@ class FullDiskTests(SynchronousTestCase):
             self.assertRaises(DiskFull, store.append, [message(3)])
             full.room = None
             store.append([message(3)])
-            self.assertEqual(loaded(full.after_kill()), [*messages(expected), message(3)])
+            store.append([message(4)])
+            self.assertEqual(loaded(full.after_kill()), [*messages(expected), message(3), message(4)])
 
     def test_leftovers_go(self) -> None:
         """What a killed process had begun to write is taken away, and nothing else."""

@@ -1,13 +1,22 @@
 """The small file beside the operations: after whatever happens to the disk it is the old one or the new one, whole."""
 
 import errno
+import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.errors import DiskFailed, DiskFull, StoreError
 from chattwist.store import state
+from chattwist.store.disk import Disk
+from chattwist.store.files import temporary_name
 from tests.store.memory import MemoryDisk, PowerLoss
 from tests.store.samples import flips, started
+
+
+def no_room(handle: int, data: bytes, offset: int) -> int:
+    """Write nothing."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
 
 OLD, NEW = b'{"promised":[3,0],"view":null}', b'{"promised":[4,1],"view":{"epoch":[4,1],"members":[0,1,2]}}'
 
@@ -93,6 +102,22 @@ class StateTests(SynchronousTestCase):
             disk.faults[len(disk.calls) + call] = errno.EIO
             self.assertRaises(DiskFailed, state.save, disk, NEW)
             self.assertIn(state.load(disk.after_kill()), (OLD, NEW))
+
+    def test_leftover(self) -> None:
+        """What an earlier process of the same number left is no obstacle: in a container all have the same."""
+        self.disk.put(temporary_name(state.NAME, os.getpid()), b"half of")
+        state.save(self.disk, NEW)
+        self.assertEqual((state.load(self.disk), self.disk.names()), (NEW, [state.NAME]))
+
+    def test_no_file_stays_open(self) -> None:
+        """It is replaced with each view, and tried again and again while there is no room: no descriptor is lost by that."""
+        disk = Disk(self.mktemp())
+        before = os.listdir("/proc/self/fd")
+        state.save(disk, NEW)
+        self.patch(disk, "write", no_room)
+        self.assertRaises(DiskFull, state.save, disk, OLD)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), len(before))
+        disk.release()
 
     def test_damage(self) -> None:
         """A bit that fell over anywhere is noticed: a promise is never read that was not made."""
