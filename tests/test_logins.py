@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chattwist import errors, model
 from chattwist.accounts import Account
 from chattwist.chat import Chat
-from chattwist.logins import Logins
+from chattwist.logins import SOON, Logins
 from chattwist.passwords import hash_password
 from chattwist.protocol.backend import Committed, Done
 from chattwist.requests import AnyRequest, Confirm, Register
@@ -51,10 +51,12 @@ class FakeProspects:
 
     def __init__(self) -> None:
         self.error: errors.ChatError | None = None
+        self.waits = 0  # how often it is asked before it knows
 
-    def outlook(self) -> bool:
+    def outlook(self) -> bool | None:
         """See Router."""
-        return self.error is None
+        self.waits -= 1
+        return None if self.waits >= 0 else self.error is None
 
     def no_primary(self) -> errors.ChatError:
         """See Router."""
@@ -97,6 +99,22 @@ class PasswordTests(LoginsTests):
             self.prospects.error = error
             self.logins.login(self.session, "gus", "secret-gus", False, self.answers.append)
         self.assertEqual(self.codes(), [451, 452])
+
+    def test_nearly_up_to_date(self) -> None:
+        """A replica that is between two views looks again until it has all accounts, and is not busy with that meanwhile."""
+        self.prospects.waits = 3
+        self.login()
+        for _ in range(3):
+            self.assertEqual(self.answers, [])
+            self.clock.advance(SOON)
+        self.assertEqual(self.codes(), [535])
+
+    def test_as_long_for_each(self) -> None:
+        """A wrong password takes the time of one hash, as a wrong name does: nobody learns which names there are."""
+        self.login("a-wrong-guess")
+        self.chat.apply(msgspec.structs.replace(GUS, password=hash_password("secret-gus", COST)))
+        self.login("a-wrong-guess")
+        self.assertEqual((self.codes(), len(self.threads.asked)), ([535, 535], 2))
 
     def test_a_password_that_may_have_been_changed(self) -> None:
         """PASSWD and UNREGISTER at a replica that may lack the newest password: 451, and not that the right one is wrong."""
@@ -193,6 +211,15 @@ class RegisterTests(LoginsTests):
                 self.commit(self.registered())
                 self.commit(model.Confirmed("n-1", 8, "a-7"))
         self.assertEqual(self.takeovers, [True, True])
+
+    def test_another_was_first_with_the_key(self) -> None:
+        """Whose name and retry key somebody else has used just before is let in by the password of then, and no other."""
+        for password, codes in ("secret-eve", [551]), ("secret-gus", []):
+            self.setUp()
+            self.register()
+            first = msgspec.structs.replace(self.registered(), password=hash_password(password, COST))
+            self.commit(first)
+            self.assertEqual((self.requests, self.codes(), len(self.wishes)), ([], codes, 1 - len(codes)))
 
     def test_nobody_is_there_to_be_told(self) -> None:
         """Once the client is gone, its registration is not confirmed: it may have registered the name elsewhere by now."""

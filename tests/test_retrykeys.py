@@ -31,6 +31,13 @@ class AgeTests(SynchronousTestCase):
             keys.forget(1001 + LIFETIME)
             self.assertIsNone(keys.done_before("a-1", "key", 1001 + LIFETIME))
 
+    def test_used_again(self) -> None:
+        """A key that was used again counts for a day from then on."""
+        again = model.PasswordChanged("p-2", 1001 + LIFETIME, "a-1", "hash", "key")
+        keys = used_for(PASSWORD, again)
+        keys.forget(1002 + LIFETIME)
+        self.assertIs(keys.done_before("a-1", "key", 1002 + LIFETIME), again)
+
     def test_a_clock_that_leaps(self) -> None:
         """A clock that leaps ahead for a moment, or is set right, lets no key of a moment ago be forgotten."""
         keys = used_for(SENT)
@@ -63,6 +70,12 @@ class MemoryTests(SynchronousTestCase):
             keys.forget(1_000_000 + LIFETIME)
             left.append(len(keys._others))
         self.assertEqual(left, [FORGOTTEN_AT_ONCE + 9, 9, 0])
+
+    def test_without_a_key(self) -> None:
+        """Of what has none, nothing is kept: that is nearly all."""
+        keys = used_for(model.Read("r-1", 1000, "a-1", ("m-1",)), model.Sent("m-1", 1000, "a-1", "b-1", "hi"))
+        keys.forget_text(model.Sent("m-2", 1000, "c-1", "b-1", "hi"))
+        self.assertEqual((keys._messages, keys._others), ({}, {}))
 
     def test_a_deleted_text(self) -> None:
         """Of a deleted message the text is not kept."""

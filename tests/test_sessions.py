@@ -85,9 +85,35 @@ class SessionsTests(SynchronousTestCase):
     def test_granted(self) -> None:
         """A session begins with its grant, and is the account's from then on."""
         _, answers = self.enter()
-        self.assertEqual(answers, [Login("a-1", RANK, "r:1", (3, 1))])
+        login = Login("a-1", RANK, "r:1", (3, 1))
+        self.assertEqual(answers, [login])
+        self.sessions.changed(Logins(OLD.epoch, [login], []))
         self.assertTrue(self.sessions.is_here("a-1", "r:1"))
         self.assertEqual(self.router.wishes, [])
+
+    def test_granted_in_an_older_view(self) -> None:
+        """A grant of which the members have not heard is asked for again, unless the session is over by then."""
+        for stays in True, False:
+            session: Any = FakeSession()
+
+            def answered(result: object, session: Any = session, stays: bool = stays) -> None:
+                if not stays:
+                    self.sessions.left(session, self.ann, lambda: None)
+
+            self.sessions.enter(self.ann, "hash", False, session, answered)
+            wish, done = self.router.wishes.pop()
+            done(Login("a-1", RANK, wish.session, (2, 1)))
+            again = [asked.session for asked, _ in self.router.wishes]
+            self.assertEqual(again, [wish.session] if stays else [])
+            self.router.wishes.clear()
+
+    def test_left(self) -> None:
+        """Whoever leaves is told so, also where that login was over already: no connection waits for it for ever."""
+        session: Any = self.enter()[0]
+        done: list[bool] = []
+        for _ in range(2):
+            self.sessions.left(session, self.ann, lambda: done.append(True))
+        self.assertEqual((self.router.left, done), (["r:1"], [True, True]))
 
     def test_granted_elsewhere(self) -> None:
         """A session ends here when its account gets another at another replica."""
@@ -102,7 +128,7 @@ class SessionsTests(SynchronousTestCase):
         self.sessions.view_begins(VIEW, [login], [])
         self.sessions.changed(Logins(OLD.epoch, [Login("a-1", 0, "s9", (3, 2))], []))
         self.sessions.changed(Logins(OLD.epoch, [], ["a-1"]))
-        self.assertEqual((session.byes, self.roster.get("a-1")), ([], login))
+        self.assertEqual((session.byes, self.roster.get("a-1"), self.router.wishes), ([], login, []))
         self.sessions.changed(Logins(VIEW.epoch, [], ["a-1"]))
         self.assertIsNone(self.roster.get("a-1"))
 
@@ -110,6 +136,9 @@ class SessionsTests(SynchronousTestCase):
         """A session that a view has not, since its account has a later one, is told so."""
         session, _ = self.enter()
         self.sessions.view_begins(VIEW, [], ["r:1"])
+        self.assertEqual((len(session.byes), self.online.id("a-1")), (1, ""))
+        session, _ = self.enter((4, 1))
+        self.sessions.view_begins(View((5, 0), (0, 1, 2)), [Login("a-1", 0, "s9", (4, 2))], [])
         self.assertEqual((len(session.byes), self.online.id("a-1")), (1, ""))
 
     def test_a_view_that_does_not_know_it(self) -> None:
@@ -119,8 +148,10 @@ class SessionsTests(SynchronousTestCase):
         self.assertTrue(self.router.patient)  # the view that begins has no primary yet
         wish, done = self.router.wishes.pop()
         self.assertEqual((wish.session, wish.takeover, session.byes), ("r:1", False, []))
-        done(errors.NoPrimary("not now"))
-        self.assertTrue(self.sessions.is_here("a-1", "r:1"))
+        for answer in errors.NoPrimary("not now"), Login("a-1", RANK, "r:1", (4, 1)):
+            done(answer)
+            self.assertTrue(self.sessions.is_here("a-1", "r:1"))
+        self.assertEqual(self.router.left, [])
         done(errors.LoggedInElsewhere("elsewhere"))
         self.assertEqual(len(session.byes), 1)
 
@@ -156,10 +187,10 @@ class SessionsTests(SynchronousTestCase):
     def test_asked_to_end(self) -> None:
         """The primary has a session ended, and is told that it is over, also where it was over already."""
         session, _ = self.enter()
-        for name in "r:1", "r:1", "r:7":
+        for name, byes in ("r:7", 0), ("r:1", 1), ("r:1", 1):
             self.sessions.asked_to_end(0, End("a-1", name, "taken over"))
-        self.assertEqual(session.byes, ["taken over"])
-        self.assertEqual(self.sent, [(0, Ended("a-1", name)) for name in ("r:1", "r:1", "r:7")])
+            self.assertEqual(session.byes, ["taken over"] * byes)
+        self.assertEqual(self.sent, [(0, Ended("a-1", name)) for name in ("r:7", "r:1", "r:1")])
 
     def test_all_are_told(self) -> None:
         """A new connection to the primary begins with all sessions that are here."""

@@ -59,9 +59,9 @@ class StripTests(SynchronousTestCase):
 
     def test_messages_of_nobody_lose_their_text(self) -> None:
         """Once both of its accounts are deleted, nobody can read a message any more; with one left, it stays."""
-        both, one = message(1), model.Sent("a-7", 2, ANN, "a-3", "hi")
+        both, one, other = message(1), model.Sent("a-7", 2, ANN, "a-3", "hi"), model.Sent("a-6", 3, "a-3", BOB, "hi")
         leaving: list[AnyOperation] = [model.Unregistered("a-8", 9, ANN), model.Unregistered("a-9", 10, BOB)]
-        self.assertEqual(compacted([both, one, *leaving]), [message(1, ""), one, *leaving])
+        self.assertEqual(compacted([both, one, other, *leaving]), [message(1, ""), one, other, *leaving])
 
     def test_replaced_passwords_go(self) -> None:
         """Only the newest hash of an account is kept, by the time it was set, in whatever order the changes came."""
