@@ -214,6 +214,8 @@ class ChatTests(SynchronousTestCase):
         ann, new = chat.accounts["a-1"], chat.account("bob")
         assert new is not None
         self.assertEqual((new.id, new.messages, new.unread), ("c-1", [], {}))
+        old = chat.accounts["b-1"]
+        self.assertEqual((old.messages, old.unread, old.unread_from), ([], {}, {}))
         self.assertEqual(chat.accounts[ann.messages[0].recipient].shown, "~bob")
         self.assertEqual(chat.with_account(ann, "bob"), [])
         self.assertEqual(chat.with_account(ann, "~BOB"), [ann.messages])
@@ -221,6 +223,42 @@ class ChatTests(SynchronousTestCase):
         for operation in model.Registered("a-1", 1, "Ann", "h"), model.Registered("b-1", 2, "bob", "h"):
             before.apply(operation)
         self.assertEqual(before.with_account(before.accounts["a-1"], "~bob"), [ann.messages])
+
+    def test_deleted_on_both_sides_of_a_cut(self) -> None:
+        """An account of which two sides of a cut recorded the end is one former account: its messages show once."""
+        chat = two_accounts()
+        chat.apply(model.Sent("m-1", 5, "a-1", "b-1", "hi"))
+        for n in 1, 2:
+            chat.apply(model.Unregistered(f"u-{n}", 5 + n, "b-1"))
+        ann = chat.accounts["a-1"]
+        self.assertEqual(chat.with_account(ann, "~bob"), [ann.messages])
+
+    def test_several_former_accounts(self) -> None:
+        """What was written with several accounts that had one name is shown in the order in which it was sent."""
+        chat = two_accounts()
+        chat.apply(model.Registered("c-1", 3, "bob", "h"))
+        sent = [model.Sent(f"m-{n}", 10 + n, "a-1", ("b-1", "c-1")[n % 2], "hi") for n in range(6)]
+        for message in sent:
+            chat.apply(message)
+        for n, account in enumerate(("b-1", "c-1")):
+            chat.apply(model.Unregistered(f"u-{n}", 20 + n, account))
+        lists = chat.with_account(chat.accounts["a-1"], "~bob")
+        assert lists is not None
+        self.assertEqual(newest(lists, 4, None), (sent[2:], True))
+
+    def test_what_was_done_under_a_key(self) -> None:
+        """Whatever a session did under a retry key is found by it, also by the next primary (R6)."""
+        done: list[model.Keyed] = [
+            model.Sent("m-1", 5, "a-1", "b-1", "hi", "k1"),
+            model.Read("m-2", 6, "a-1", ("m-1",), "k2"),
+            model.Deleted("m-3", 7, "a-1", ("m-9",), "k3"),
+            model.PasswordChanged("m-4", 8, "a-1", "new", "k4"),
+            model.Unregistered("m-5", 9, "a-1", "k5"),
+        ]
+        chat = two_accounts()
+        for operation in done:
+            chat.apply(operation)
+        self.assertEqual([chat.keys.done_before("a-1", operation.key, 10) for operation in done], done)
 
     def test_the_earlier_account_keeps_the_name(self) -> None:
         """Of two accounts with one name the earlier keeps it, and the other has it again once the earlier is deleted."""

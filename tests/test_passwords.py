@@ -1,5 +1,6 @@
 """Password hashes."""
 
+import os
 from threading import Event
 
 from twisted.internet import reactor
@@ -8,7 +9,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chattwist.errors import TryLater
-from chattwist.passwords import PasswordThreads, hash_password, is_right, nobodys_hash
+from chattwist.passwords import NICENESS, PasswordThreads, hash_password, is_right, nobodys_hash
 
 
 class HashTests(SynchronousTestCase):
@@ -43,6 +44,25 @@ class ThreadTests(TestCase):
         self.assertRaises(TryLater, threads.run, go.wait, 30)
         go.set()
         return gatherResults(running).addCallback(lambda _: threads.run(str, 1)).addCallback(self.assertEqual, "1")
+
+    def test_bounded_in_all(self) -> None:
+        """Of one address half as many wait as may wait in all, however many addresses there are."""
+        threads = PasswordThreads(IReactorFromThreads(reactor), 4)
+        self.addCleanup(threads.stop)
+        go = Event()
+        self.addCleanup(go.set)
+        for source in "aabbccdd":
+            try:
+                threads.run(go.wait, 30, source=source)
+            except TryLater:
+                self.assertEqual(source, "d")
+        self.assertEqual((len(threads._urgent), threads._urgent.of("d")), (4, 0))
+
+    def test_gives_way(self) -> Deferred[None]:
+        """Hashes are made at a low priority, so that the chat goes on beside them."""
+        threads = PasswordThreads(IReactorFromThreads(reactor), 1)
+        self.addCleanup(threads.stop)
+        return threads.run(os.getpriority, os.PRIO_PROCESS, 0).addCallback(self.assertEqual, NICENESS)
 
     def one_at_a_time(self) -> tuple[PasswordThreads, Event]:
         """Threads of which only one does something, and only once the event is set: so there is an order."""

@@ -1,11 +1,13 @@
 """The journal that is being written, when its disk is full or fails."""
 
 import errno
+import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.errors import DiskFailed, DiskFull, StoreError
 from chattwist.model import AnyOperation
+from chattwist.store.disk import Disk
 from chattwist.store.journal import Journal
 from chattwist.store.store import Store
 from tests.store.memory import MemoryDisk, PowerLoss
@@ -134,6 +136,16 @@ class RotationTests(SynchronousTestCase):
         while self.store.closed < 2:
             self.append()
         self.assertLess(self.disk.size("journal-000002.jsonl"), 2000)
+
+    def test_no_file_stays_open(self) -> None:
+        """However many journals there were, no more than one is open."""
+        disk = Disk(self.mktemp())
+        store, before = started(disk, journal_size=10), os.listdir("/proc/self/fd")
+        for number in range(1, 9):
+            store.append([message(number)])
+        self.assertEqual((store.closed, len(os.listdir("/proc/self/fd"))), (8, len(before)))
+        store.close()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), len(before) - 2)
 
     def test_failed_rotation(self) -> None:
         """After a rotation that failed, nothing goes to the old journal any more: the new one may be there."""

@@ -38,6 +38,12 @@ class StateTests(SynchronousTestCase):
             state.save(self.disk, data)
             self.assertEqual(state.load(self.disk.after_kill()), data)
 
+    def test_of_a_store(self) -> None:
+        """What a store saves is what the next one has."""
+        store = started(self.disk)
+        store.save_state(NEW)
+        self.assertEqual((store.state(), started(self.disk.after_kill()).state()), (NEW, NEW))
+
     def test_durable(self) -> None:
         """Once save() returned, no loss of power takes it back: a replica keeps the promises that it made (R12)."""
         state.save(self.disk, OLD)
