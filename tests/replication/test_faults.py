@@ -65,6 +65,24 @@ class PauseTests(TranscriptTests):
         self.assertEqual((self.cores.roles(), self.cores.nodes[2].held), ("PFF", {"a-1"}))
 
 
+class SlowDisks(Cores):
+    """Each write of those in ``takes`` takes so many seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes: dict[int, float] = {}
+        self._oldest: dict[int, tuple[object, float]] = {}
+
+    def _write(self) -> bool:
+        for rank, seconds in self.takes.items():
+            node = self.nodes[rank]
+            oldest = node.writes[0] if node.writes else None
+            if oldest is not self._oldest.get(rank, (None,))[0]:
+                self._oldest[rank] = oldest, self.now
+            node.stuck = oldest is not None and self.now - self._oldest[rank][1] < seconds
+        return super()._write()
+
+
 class DiskTests(TranscriptTests):
     """R9 and R18: full and stuck disks."""
 
@@ -152,6 +170,22 @@ class DiskTests(TranscriptTests):
             self.cores.pass_time(0.1)
         slow.stuck = False
         return waited
+
+    def test_two_disks_that_are_too_slow(self) -> None:
+        """The one whose disk is quick enough leads, whatever its port: the others don't stand in its way again and again."""
+        for slow in (0, 1), (0, 2), (1, 2):
+            cores = SlowDisks()
+            cores.serving(0, 1, 2)
+            cores.takes = dict.fromkeys(slow, 1.3)
+            served, begun = 0, [0, 0, 0]
+            for step in range(600):
+                cores.pass_time(0.05)
+                primary = cores.roles().find("P")
+                served += primary >= 0
+                if primary >= 0 and len(cores.nodes[primary].finished) == begun[primary]:
+                    begun[primary] += 1
+                    cores.commit(primary, f"{step}-1")
+            self.assertGreater(served, 300, slow)
 
     def test_a_primary_whose_disk_is_full(self) -> None:
         """It lets another lead; the outcome of its commit is not known to it, and it is recorded everywhere or nowhere."""
