@@ -19,6 +19,7 @@ class Account:
     name: str = ""
     registered: model.Registered | None = None
     confirmed: int = 0  # when its registration was confirmed first (R19): a stamp, or 0
+    confirmed_by: str = ""  # the id of the operation that did so
     listed: Claim | None = None  # by which it has its name now; None: it has none
     password: str = ""
     password_set: Rank = (0, 0, "")
@@ -85,7 +86,8 @@ class Accounts(dict[str, Account]):
     def confirmed(self, operation: model.Confirmed) -> None:
         """Its registration was committed, and somebody is told so."""
         account = self.known(operation.account)
-        account.confirmed = min(account.confirmed or operation.at, operation.at)
+        if not account.confirmed or place(operation) < (account.confirmed, account.confirmed_by):
+            account.confirmed, account.confirmed_by = operation.at, operation.id
         self._give_names(account)
 
     def set_password(self, account: Account, password: str, where: Rank) -> None:

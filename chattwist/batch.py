@@ -52,6 +52,12 @@ class Deciding:
         """``is_settled`` tells of the id of an operation that is here whether all others have it, too."""
         self._chat, self._stamps, self._is_settled, self._log_bug = chat, stamps, is_settled, log_bug
 
+    def is_shared(self, account: str) -> bool:
+        """Whether all others know that account, and that its registration was confirmed, if it was."""
+        known = self._chat.accounts.get(account)
+        confirmed = known.confirmed_by if known is not None else ""
+        return self._is_settled(account) and (not confirmed or self._is_settled(confirmed))
+
     def decide(self, waiting: list[Waiting], now: int) -> Batch:
         """Decide all of these that can share a commit; ``now`` in microseconds since 1970."""
         batch = Batch()

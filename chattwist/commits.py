@@ -82,6 +82,10 @@ class Commits:
         """
         self._add(Waiting(None, done))
 
+    def is_shared(self, account: str) -> bool:
+        """Whether all others know an account as this replica does; if not, they soon will, by a new view."""
+        return self._deciding.is_shared(account)
+
     @property
     def idle(self) -> bool:
         """Whether all that was submitted is done."""

@@ -177,7 +177,7 @@ class Router:
             self._commits.submit(what, errand.done, errand.session, errand.tag)
 
     def _admit(self, wish: Enter, errand: Errand) -> None:
-        """Who is logged in was told yes: so the account's registration is confirmed before (R19)."""
+        """Who is logged in was told yes: so all have the account's registration before, and it is confirmed (R19)."""
 
         def confirmed(answer: object) -> None:
             if isinstance(answer, Committed | errors.NameTaken):
@@ -185,7 +185,9 @@ class Router:
             else:
                 errand.done(answer if isinstance(answer, errors.NoSpace) else self.no_primary())
 
-        if self._grants.is_unconfirmed(wish.account):
+        if not self._commits.is_shared(wish.account):
+            self._held.append(errand)
+        elif self._grants.is_unconfirmed(wish.account):
             self.submit(Confirm(wish.account, renamed=True), "", confirmed)
         else:
             self._grants.enter(wish, lambda result: self._granted(wish, errand, result), lambda: self._go_on(errand))

@@ -345,6 +345,14 @@ class CommitsTests(SynchronousTestCase):
         self.journal.end(errors.Unsettled())
         self.assertEqual(self.kinds(), [Committed, errors.OutcomeUnknown])
 
+    def test_an_account_that_others_may_lack(self) -> None:
+        """They have all that a login rests on: the registration, and the operation that confirmed it first."""
+        self.chat.apply(model.Confirmed("a-9", 1, "a-1"))
+        for unsettled, shared in ((["a-3"], True), (["a-9"], False), (["a-1"], False), ([], True)):
+            self.unsettled = {*unsettled}
+            self.assertEqual(self.commits.is_shared("a-1"), shared, unsettled)
+        self.assertTrue(self.commits.is_shared("b-1"))
+
     def test_repeated_before_all_have_it(self) -> None:
         """A repetition of what other replicas may lack is 454, until they have it (R6)."""
         self.chat.apply(model.Sent("z-1", NOON, "a-1", "a-2", "hi", "k"))

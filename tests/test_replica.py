@@ -141,6 +141,20 @@ class PrimaryTests(SynchronousTestCase):
         self.ann.send(b"@!k SEND ann hi\n")
         self.assertEqual((self.ann.received()[:7], settled), (b"@!k 454", [True]))
 
+    def test_login_to_an_account_that_others_may_lack(self) -> None:
+        """The 230 comes once a new view has given the account to all of them (R19): it could be on this disk only."""
+        view, log = self.replica.core.view, self.replica.core.own.log
+        account = self.world.chat.accounts[self.replica._online.logins[0].account]
+        self.ann.send(b"LOGOUT\n")
+        self.ann.received()
+        self.replica.core.own.unsettled = {operation.id for operation in log if isinstance(operation, model.Confirmed)}
+        self.assertEqual(self.replica.core.own.unsettled, {account.confirmed_by})
+        self.ann.send(b"LOGIN ann secret-of-ann\n")
+        self.assertEqual((self.ann.received(), self.replica.core.view), (b"", view))
+        self.world.pass_time(0.5)
+        self.assertEqual(self.ann.received()[:8], b"230 ann ")
+        self.assertNotEqual(self.replica.core.view, view)
+
     def test_time_passes(self) -> None:
         """With it go old retry keys, and messages that are nobody's."""
         (login,) = self.replica._online.logins

@@ -47,6 +47,7 @@ class FakeCommits:
     """Commits what the test says."""
 
     def __init__(self) -> None:
+        self.shared = True
         self.waiting: list[Waiting] = []
         self.idler: Callable[[], None] = lambda: None
 
@@ -57,6 +58,10 @@ class FakeCommits:
     def send_all(self, sends: Sends, done: Any, session: str) -> None:
         """See Commits."""
         self.waiting.append(Waiting(sends, done, session))
+
+    def is_shared(self, account: str) -> bool:
+        """See Commits."""
+        return self.shared
 
     @property
     def idle(self) -> bool:
@@ -669,6 +674,17 @@ class PrimaryTests(RouterTests):
         self.apply(model.Confirmed("n-1", 3, "a-1"))
         self.router.deliver(2, Result(getattr(confirm, "number", 0), "n-1", 3, False))
         self.assertEqual(self.sent(), [(2, Again(5))])
+
+    def test_login_to_an_account_that_others_may_lack(self) -> None:
+        """It waits until they have it: else the account of somebody who was told yes could be lost with one disk."""
+        self.commits.shared = False
+        self.enter()
+        self.router.tick()
+        self.assertEqual((self.grants.wishes, self.answers), ([], []))
+        self.commits.shared = True
+        self.router.tick()
+        ((wish, _, _),) = self.grants.wishes
+        self.assertEqual(wish, WISH)
 
     def test_login_while_nothing_can_be_confirmed(self) -> None:
         """Then it is refused, with a full disk by 452, else by 451, and can be tried again."""

@@ -62,8 +62,16 @@ def _check_recorded(truth: Truth, attempt: Attempt, served: Served) -> None:
     """What is said to be done is on the disks of the whole view; of what two views recorded under one key, one is."""
     made = [one for one in truth.operations.values() if isinstance(one, RECORDED[attempt.verb])]
     ids = {one.id for one in made if getattr(one, "key", "") == attempt.key} - truth.forgotten
-    if ids and not any(all(one in truth.held[rank] for rank in served.view.members) for one in ids):
+    kept = {one for one in ids if _is_on_all(truth, one, served)}
+    if attempt.verb == "REGISTER":
+        confirmed = [one for one in truth.operations.values() if isinstance(one, model.Confirmed)]
+        kept &= {one.account for one in confirmed if one.id in truth.forgotten or _is_on_all(truth, one.id, served)}
+    if ids and not kept:
         truth.violated("what is done is on the disks of the whole view", f"{attempt.line}: {ids} in {served.view}")
+
+
+def _is_on_all(truth: Truth, operation: str, served: Served) -> bool:
+    return all(operation in truth.held[rank] for rank in served.view.members)
 
 
 def _is_of(truth: Truth, served: Served, message: str, told: int) -> bool:
