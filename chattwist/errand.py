@@ -26,6 +26,7 @@ from chattwist.requests import AnyRequest, Confirm, Delete, MarkRead, OwnAccount
 OVER = "this login is over, nothing was done; LOGIN again"
 NONE = "no primary can commit it now, nothing was recorded; try again soon"
 UNKNOWN = f"the primary was lost: {errors.MAYBE}"
+AROUND = 80  # characters of four bytes: a message to another replica, without what may be long in it
 
 What: TypeAlias = AnyRequest | Enter | Leave
 
@@ -131,11 +132,11 @@ class Errand:
 
     @property
     def size(self) -> int:
-        """About how many characters there are in it, where they may be many."""
+        """About how many characters there are in it, and around it on its way."""
         what = self.what
-        if isinstance(what, Send):
-            return len(what.text)
-        return sum(map(len, what.messages)) if isinstance(what, Delete | MarkRead) else 0
+        if isinstance(what, Send):  # the recipient is whatever its client wrote
+            return AROUND + len(what.recipient) + len(what.text)
+        return AROUND + (sum(map(len, what.messages)) if isinstance(what, Delete | MarkRead) else 0)
 
     @property
     def repeatable(self) -> bool:

@@ -28,7 +28,9 @@ from chattwist.replication.messages import (
     Login,
     Result,
     View,
+    encode,
 )
+from chattwist.replication.sending import BACKLOG
 from chattwist.requests import AnyRequest, Confirm, MarkRead, Send, Sends
 from chattwist.router import Router
 
@@ -310,6 +312,17 @@ class FollowerTests(RouterTests):
         self.assertEqual(self.numbers(), [4, 5, 6])
         self.apply(SENT)
         self.assertEqual(self.answers[1:], [Committed(SENT, 3, True)] * 4)
+
+    def test_more_than_the_channel_takes_of_anything(self) -> None:
+        """Very many short messages are no trouble either, nor long words where there should be a name."""
+        for request, count in ((SEND, 40_000), (msgspec.structs.replace(SEND, recipient="x" * 8000), 1000)):
+            self.setUp()
+            self.follow()
+            for _ in range(count):
+                self.submit(request)
+            sent = [message for _, message in self.sent() if isinstance(message, Forward)]
+            self.assertLess(len(sent), count)
+            self.assertLess(sum(len(encode(message)) for message in sent), BACKLOG / 2)
 
     def test_more_than_the_channel_takes_and_no_answer(self) -> None:
         """What is given up makes room for what waits behind it."""
