@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from chattwist.protocol.server import Clients
 
 MOST_READ = 8192  # bytes taken from one client before others get their turn, also when it floods
-SLICE = 0.001  # seconds for which its lines are taken before others get theirs: in so many bytes may be thousands
 MOST_UNSENT = 65536  # bytes written and not gone out, above which no further line is taken
 SLOW = 2048  # bytes a second: a client that reads its replies no slower is not cut off for it
 FAST = 16384  # bytes a second: the same while more messages arrive for it than are written ahead
@@ -146,13 +145,18 @@ class Client(Protocol):
 
     def _take_lines(self) -> None:
         """Take what may be taken now: one line at least, so that who sends little need not wait for those who send much."""
-        until = self._clients.now() + SLICE if self._clients.have_time() else 0.0
+        until = self._clients.slice_ends()
+        taken = False
         while True:
             self._waits = self._reader.waiting or self._input_ended
-            if not (self._waits and self._may_take() and self._take_line()):
+            if not (self._waits and self._may_take()):
                 return
-            if self._clients.now() >= until and (self._reader.waiting or self._input_ended):
+            if taken and self._clients.now() >= until:
                 self._queue()
+                return
+            if not self._take_line():
+                return
+            taken = True
 
     def _may_take(self) -> bool:
         return not (self._queued or self._session.blocked or self._unsent > MOST_UNSENT or self._clients.stopping)

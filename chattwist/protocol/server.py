@@ -13,7 +13,9 @@ from chattwist.protocol import grammar
 from chattwist.protocol.backend import Backend
 from chattwist.protocol.client import CLOSING, Client, cancel
 
-TURN = 0.005  # seconds for which lines are taken in one turn of the reactor: the other replicas want to be heard, too
+# seconds for which lines are taken in one turn of the reactor, as other replicas want to be heard, too; and one client's,
+# before others get theirs: in what was read of one may be thousands
+TURN, SLICE = 0.005, 0.001
 GOODBYE = 3.0  # seconds that all clients get when the replica stops
 
 
@@ -101,13 +103,13 @@ class Clients(Factory):
         self._unflushed.append(client)
         self._end_turn_soon()
 
-    def have_time(self) -> bool:
-        """Whether more lines may be taken in this turn of the reactor."""
+    def slice_ends(self) -> float:
+        """Until when lines may be taken of one client now; 0 where this turn of the reactor has no time left."""
         now = self.now()
         if self._until is None:
             self._until = now + TURN
             self._end_turn_soon()
-        return now < self._until
+        return now + SLICE if now < self._until else 0.0
 
     def queue(self, client: Client) -> None:
         """Have it take its turn behind those that wait already."""
@@ -122,7 +124,7 @@ class Clients(Factory):
     def _end_turn(self) -> None:
         self._turn_ends, self._until = False, None
         self._flush()
-        while self._queue and self.have_time():
+        while self._queue and self.slice_ends():
             client = self._queue.popleft()
             try:
                 client.take_turn()
