@@ -50,12 +50,12 @@ class Delivery:
             self._arrived.append((session, message))
 
     def push(self) -> None:
-        """Push what arrived since the last time, to sessions that are still there and were not shown it meanwhile."""
+        """Push what arrived since the last time, to sessions that are still there and did not READ it meanwhile."""
         arrived, self._arrived = self._arrived, []
         sessions, known = self._online.sessions, self._chat.messages.known
         for session, message in arrived:
             is_here = sessions.get(message.recipient) is session
-            if is_here and known(message.id) is not None and not session.was_shown(message.id):
+            if is_here and known(message.id) is not None and not session.was_read(message.id):
                 try:
                     session.push(message)
                 except Exception:  # the others, and the commit whose answers come behind these, must not wait for ever

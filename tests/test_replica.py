@@ -155,6 +155,18 @@ class PrimaryTests(SynchronousTestCase):
         self.assertEqual(self.ann.received()[:8], b"230 ann ")
         self.assertNotEqual(self.replica.core.view, view)
 
+    def test_looked_at_before_it_is_committed(self) -> None:
+        """A message is pushed though HISTORY showed it while it was being committed: that marks nothing. READ does."""
+        (login,) = self.replica._online.logins
+        for number, (line, is_pushed) in enumerate([(b"HISTORY\n", True), (b"READ\n", False)]):
+            at = self.world.chat.latest + 1
+            self.replica.applied([model.Sent(f"m-{number}", at, login.account, login.account, "hi")], [])
+            self.ann.send(line)
+            self.assertIn(b"213-m-%d " % number, self.ann.received())
+            self.replica._delivery.push()
+            self.world.run()
+            self.assertEqual(b"* MSG m-%d " % number in self.ann.received(), is_pushed)
+
     def test_time_passes(self) -> None:
         """With it go old retry keys, and messages that are nobody's."""
         (login,) = self.replica._online.logins

@@ -74,7 +74,8 @@ def tell(call: "Call", done: Committed) -> None:
     elif isinstance(operation, model.Unregistered):
         call.reply(250, "account deleted; REGISTER or LOGIN with another, or QUIT")
     elif isinstance(operation, model.Read):
-        _show(call, [chat.messages[m] for m in operation.messages if m in chat.messages], _left(call.account, 0))
+        found = [chat.messages[m] for m in operation.messages if m in chat.messages]
+        _show(call, found, _left(call.account, 0), read=True)
 
 
 def unread(call: "Call") -> None:
@@ -97,7 +98,7 @@ def read(call: "Call") -> None:
     found = call.backend.chat.newest_unread(account, count)
     if found or call.command.key:
         call.session.read_when_gone(tuple(message.id for message in found), call.command.key)
-    _show(call, found, _left(account, len(found)))
+    _show(call, found, _left(account, len(found)), read=True)
 
 
 def _left(account: Account, shown: int) -> str:
@@ -144,9 +145,9 @@ def _count(word: str, most: int, usage: str) -> int:
     return min(int(digits[:9]), most)
 
 
-def _show(call: "Call", found: list[model.Sent], rest: str) -> None:
+def _show(call: "Call", found: list[model.Sent], rest: str, read: bool = False) -> None:
     for message in found:
-        call.session.show(message.id)
+        call.session.show(message.id, read)
     lines = [message_line(call.backend.chat, message) for message in found]
     call.reply(213, *lines, f"{len(found)} messages{rest}")
 

@@ -59,7 +59,7 @@ class Session:
         self._out = 0  # how many of those have gone out
         self._seen = 0  # how many of those had when the client last sent something: it can have seen them then
         self._reading: tuple[str, tuple[str, ...]] | None = None  # (retry key, ids) shown by READ, not yet out (R8)
-        self._shown: dict[str, None] = {}  # ids of messages
+        self._shown: dict[str, bool] = {}  # ids of messages → whether READ showed them
         self._shown_before = self._shown  # and of those that were shown before them
         self._behind: list[model.Sent] | None = None  # messages that wait because the client is behind in reading
 
@@ -245,15 +245,19 @@ class Session:
         if not self.closed:
             self.sink.write(grammar.event(text, self.sink.ending))
 
-    def show(self, message_id: str) -> None:
-        """Remember that a message was shown, so that its deletion is told."""
-        self._shown[message_id] = None
+    def show(self, message_id: str, read: bool = False) -> None:
+        """Remember that a message was shown, so that its deletion is told; ``read``: by READ."""
+        self._shown[message_id] = read
         if len(self._shown) == MOST_SHOWN:
             self._shown_before, self._shown = self._shown, {}
 
     def was_shown(self, message_id: str) -> bool:
         """Whether this session saw a message lately."""
         return message_id in self._shown or message_id in self._shown_before
+
+    def was_read(self, message_id: str) -> bool:
+        """Whether READ showed it lately: then it is not pushed any more."""
+        return self._shown.get(message_id, False) or self._shown_before.get(message_id, False)
 
     def drained(self) -> None:
         """All that was written has gone out."""
