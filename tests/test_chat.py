@@ -84,7 +84,7 @@ def seen(chat: Chat) -> object:
 class MergeTests(SynchronousTestCase):
     """Replicas that hold the same operations show the same chat."""
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(operations(), max_size=24).map(unique), st.randoms(use_true_random=False))
     def test_order_does_not_matter(self, drawn: list[model.AnyOperation], chance: random.Random) -> None:
         """Merging is commutative: any order gives the same chat."""
@@ -92,14 +92,14 @@ class MergeTests(SynchronousTestCase):
         chance.shuffle(shuffled)
         self.assertEqual(seen(made_of(drawn)), seen(made_of(shuffled, tidy=True)))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(operations(), max_size=16).map(unique), st.randoms(use_true_random=False))
     def test_repetition_does_not_matter(self, drawn: list[model.AnyOperation], chance: random.Random) -> None:
         """Merging is idempotent: an operation may come again, at any time."""
         again = drawn + chance.choices(drawn, k=len(drawn)) if drawn else drawn
         self.assertEqual(seen(made_of(drawn)), seen(made_of(again)))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(operations(), max_size=24).map(unique), st.integers(0, 24), st.integers(0, 24))
     def test_grouping_does_not_matter(self, drawn: list[model.AnyOperation], one: int, two: int) -> None:
         """Merging is associative: three parts may be put together left or right first."""

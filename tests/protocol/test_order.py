@@ -24,7 +24,7 @@ REPLIES = {  # what each SEND may be told; 530 behind LOGOUT
 class OrderTests(SynchronousTestCase):
     """A client that counts replies is never led astray."""
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(
         st.lists(st.tuples(st.sampled_from(COMMANDS) | st.sampled_from(COMMANDS[:3]), st.booleans()), max_size=30),
         st.lists(st.integers(1, 120), min_size=1, max_size=20),

@@ -69,7 +69,7 @@ class AnyBytesTests(SynchronousTestCase):
     @given(STREAMS, CUTS, st.integers(0, 4))
     @example(b"a\r" + NOP + b"\n", [2, 2], 0)
     @example(b"\xff\xfe\n", [1, 1], 0)
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     def test_chunks_do_not_matter(self, data: bytes, cuts: list[int], ask_at: int) -> None:
         """However the network cuts the stream, lines, telnet answers and endings are the same."""
         whole = everything(data, [], ask_at)
@@ -77,7 +77,7 @@ class AnyBytesTests(SynchronousTestCase):
         self.assertEqual(everything(data, [1] * len(data), ask_at), whole)
 
     @given(STREAMS, CUTS)
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     def test_fast_and_slow_agree(self, data: bytes, cuts: list[int]) -> None:
         """The short way for plain lines gives what the long one gives."""
         short, long = LineReader(), LineReader()
@@ -92,7 +92,6 @@ class AnyBytesTests(SynchronousTestCase):
         self.assertEqual(short.end(), long.end())
 
     @given(STREAMS)
-    @settings(deadline=None)
     def test_memory_is_bounded(self, data: bytes) -> None:
         """Once all lines are taken, no more is held than one line and one sequence."""
         reader = LineReader()

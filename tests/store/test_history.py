@@ -78,7 +78,7 @@ class OneBadJournal(SynchronousTestCase):
                     self.assertIsInstance(self.refused(damaged), Damage)
             start += len(line)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(some.data())
     def test_any_bit(self, data: some.DataObject) -> None:
         """The same for any bit of the file."""
@@ -89,7 +89,7 @@ class OneBadJournal(SynchronousTestCase):
 
     journal = one_journal()
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(some.data())
     def test_anything_but_the_end(self, data: some.DataObject) -> None:
         """Bytes that are taken out, put in or replaced anywhere before the last record are noticed."""
