@@ -177,6 +177,25 @@ class ChatTests(SynchronousTestCase):
         chat.apply(model.Sent("m-1", 5, "a-1", "b-1", "hi"))
         self.assertEqual((chat.messages, chat.accounts["b-1"].unread), ({}, {}))
 
+    def test_what_is_left_of_a_deleted_message(self) -> None:
+        """A message without its text is a deleted one, of a replica that compacted it: it never shows, not even for a moment."""
+        chat = two_accounts()
+        chat.apply(model.Sent("m-1", 5, "a-1", "b-1", ""))
+        self.assertEqual((chat.messages, chat.accounts["b-1"].unread), ({}, {}))
+
+    def test_copies_are_deleted_with_the_one_that_counts(self) -> None:
+        """Also by the id of one that nobody sees, which its sender may have been told (R6)."""
+        for deleted in "m-1", "n-1":
+            chat = two_accounts()
+            for message in (
+                model.Sent("m-1", 5, "a-1", "b-1", "hi", "k", 2),
+                model.Sent("n-1", 6, "a-1", "b-1", "hi", "k", 1),
+            ):
+                chat.apply(message)
+            self.assertEqual(list(chat.messages), ["m-1"])
+            chat.apply(model.Deleted("d-1", 9, "a-1", (deleted,)))
+            self.assertEqual(list(chat.messages), [])
+
     def test_what_is_deleted_together_is_taken_out_together(self) -> None:
         """One deletion of many goes through each list that they are in once: a list may hold a million."""
         chat = two_accounts()

@@ -82,9 +82,20 @@ class ContactTests(SynchronousTestCase):
         self.assertEqual((self.contact.is_alive(0), self.contact.primary()), (False, None))
         self.contact.now += 1
         self.contact.is_refused(0)
-        self.assertEqual(self.contact.peers[0].refused, 1000.0)
+        self.assertEqual((self.contact.peers[0].refused, self.contact.peers[0].broken), (1000.0, True))
         self.contact.connected(0)
         self.assertGreater(self.contact.peers[0].refused, 1e9)
+
+    def test_nobody_was_heard_yet(self) -> None:
+        """Electing oneself needs silence, or the word of each machine that nobody is there: a start brings neither (R15)."""
+        self.assertFalse(self.contact.has_listened())
+        self.contact.is_refused(0)
+        self.assertFalse(self.contact.has_listened())
+        self.contact.is_refused(2)
+        self.assertTrue(self.contact.has_listened())
+        self.contact = Contact(1, 3, self.timings, 1000.0)
+        self.contact.now += 1.5
+        self.assertTrue(self.contact.has_listened())
 
     def test_started_a_moment_ago(self) -> None:
         """One that was not there at the first attempt, but is heard by now, is not taken for down (R15)."""
@@ -102,8 +113,11 @@ class ContactTests(SynchronousTestCase):
     def test_forget(self) -> None:
         """After a pause nobody counts as heard, whatever was heard before it (R13)."""
         self.hear(0, beat(primary=0))
+        peer = self.contact.peers[0]
+        peer.pulled = peer.given = peer.behind = True
         self.contact.forget()
         self.assertEqual((self.contact.alive(), self.contact.primary()), ([], None))
+        self.assertEqual((peer.pulled, peer.given, peer.behind), (False, False, False))
 
     def test_primary(self) -> None:
         """Primary is who says so himself; of two, the lowest."""
@@ -140,6 +154,22 @@ class ContactTests(SynchronousTestCase):
         self.hear(2, beat(primary=0))
         self.contact.now += 0.2
         self.assertIsNone(self.contact.relay())
+
+    def test_no_relay(self) -> None:
+        """Not through one that is in no view with the primary that it hears: what it has may lack what is committed."""
+        view = View((2, 0), (0, 2))
+        member = msgspec.structs.replace(beat(primary=0), view=view, serving=True)
+        for said in (
+            msgspec.structs.replace(member, view=None),
+            msgspec.structs.replace(member, serving=False),
+            msgspec.structs.replace(member, view=View((2, 0), (0, 1))),
+            msgspec.structs.replace(member, view=View((2, 2), (0, 2))),
+        ):
+            self.hear(2, said)
+            self.contact.peers[2].complete = 1000.0
+            self.assertIsNone(self.contact.relay(), said)
+        self.hear(2, member)
+        self.assertEqual(self.contact.relay(), 2)
 
     def test_hold_down(self) -> None:
         """Each time that a replica is lost, its hold-down is twice as long, up to twelve times the shortest."""

@@ -181,6 +181,26 @@ class FullDiskTests(SynchronousTestCase):
             store.append([message(4)])
             self.assertEqual(loaded(full.after_kill()), [*messages(expected), message(3), message(4)])
 
+    def test_the_next_journal_behind_a_missing_newline(self) -> None:
+        """A record whose newline waited for room has it before another journal begins: else that file would be damaged."""
+        disk = MemoryDisk()
+        started(disk).append([message(1)])
+        full = MemoryDisk()
+        full.put("journal-000001.jsonl", disk.contents("journal-000001.jsonl")[:-1])
+        full.room = 0
+        store = Store.open(full, journal_size=1)
+        self.assertEqual(list(store.load()), [message(1)])
+        full.room = None
+        store.append([message(2)])
+        self.assertEqual((store.closed, loaded(full.after_kill())), (1, messages(2)))
+
+    def test_a_directory_that_cannot_be_read(self) -> None:
+        """It is told in one line, as all that keeps a replica from starting."""
+        disk = MemoryDisk()
+        self.patch(disk, "names", lambda: _no_room(""))
+        error = self.assertRaises(StoreError, Store.open, disk)
+        self.assertEqual(str(error), "/memory: No space left on device")
+
     def test_leftovers_go(self) -> None:
         """What a killed process had begun to write is taken away, and nothing else."""
         disk = MemoryDisk()
