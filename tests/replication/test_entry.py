@@ -16,7 +16,8 @@ class EntryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.own = Own(2, Log(), State((3, 1), View((3, 1), (1, 2))), 0.0)
-        self.entry = Entry(self.own, Contact(2, 3, Timings(), 0.0), Timings(), list, list)
+        self.contact = Contact(2, 3, Timings(), 0.0)
+        self.entry = Entry(self.own, self.contact, Timings(), list, list)
 
     def sent(self) -> list[AnyMessage]:
         """What was said since the last time."""
@@ -39,6 +40,31 @@ class EntryTests(SynchronousTestCase):
         self.entry.promise(1, (5, 1))
         self.entry.install(0, Install(View((4, 0), (0, 1, 2)), [], []))
         self.assertEqual(self.sent(), [Refusal((5, 1))])
+
+    def test_a_candidate_that_gets_nowhere(self) -> None:
+        """It is waited for while it is heard, but not for ever: somebody has to serve."""
+        self.entry.promise(0, (4, 0))
+        for now, follows in (0.0, True), (2.0, True), (2.1, False):
+            self.own.now = self.contact.now = now
+            self.contact.heard(0)
+            self.assertEqual(self.entry.follows(), follows, now)
+
+    def test_a_candidate_that_is_gone(self) -> None:
+        """One that is not heard any more is not waited for."""
+        self.contact.heard(0)
+        self.entry.promise(0, (4, 0))
+        self.assertTrue(self.entry.follows())
+        self.own.now = self.contact.now = 1.1
+        self.assertFalse(self.entry.follows())
+
+    def test_no_room_for_the_view(self) -> None:
+        """What is not on disk was not entered: nobody may count on it (R12)."""
+        self.entry.promise(0, (4, 0))
+        self.own.written(full=False)
+        self.sent()
+        self.entry.install(0, Install(View((4, 0), (0, 1, 2)), [], []))
+        self.own.written(full=True)
+        self.assertEqual((self.own.view, self.own.current, self.sent()), (None, False, []))
 
     def test_serving(self) -> None:
         """A view serves once its own primary says so: what the one before said may come late (R12)."""

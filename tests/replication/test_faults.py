@@ -277,6 +277,20 @@ class DiskTests(TranscriptTests):
         self.cores.pass_time(0.2)
         self.assertEqual(self.cores.roles(), "xP-")
 
+    def test_no_room_for_a_promise_of_its_own(self) -> None:
+        """One that serves alone, and has no room to begin a new view, goes on with the old one: reads go on, and logins."""
+        for rank in 1, 2:
+            self.cores.kill(rank)
+            self.cores.run()
+        epoch = self.cores.epoch(0)
+        self.cores.nodes[0].brimful = True
+        self.cores.nodes[0].running.settle()
+        self.cores.pass_time(0.5)
+        self.assertEqual((self.cores.roles(), self.cores.epoch(0)), ("Pxx", epoch))
+        self.cores.nodes[0].brimful = False
+        self.cores.commit(0, "a-1")
+        self.assertEqual(self.cores.nodes[0].finished, [""])
+
     def test_a_full_disk_alone_has_all(self) -> None:
         """One whose disk is full may alone hold what was acknowledged: the others get it from there, and lead."""
         for rank in 1, 2:
