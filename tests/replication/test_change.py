@@ -249,6 +249,17 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(self.cores.roles(), "xPF")
         self.assertGreater(self.cores.epoch(1)[0], 40)
 
+    def test_entered_an_earlier_view(self) -> None:
+        """Only who has entered the view itself is counted: what came of an earlier one may be told late (R12)."""
+        self.cores.hold = lambda sender, rank, message: isinstance(message, Installed)
+        self.cores.start(0, 1, 2)
+        self.cores.pass_time(0.5)
+        for rank in 1, 2:
+            self.cores.hear(rank, 0, Installed((0, 0)))
+        self.assertEqual(self.cores.roles(), "---")
+        self.cores.release()
+        self.assertEqual(self.cores.roles(), "PFF")
+
     def test_sessions(self) -> None:
         """A view begins with the sessions of all its members; of two of one account the later stays, the other ends."""
         kept, other = Login("a-1", 1, "s2", (3, 1)), Login("a-2", 2, "s3", (2, 1))

@@ -6,9 +6,10 @@ from chattwist.cluster import Timings
 from chattwist.replication.contact import Contact
 from chattwist.replication.entry import Entry
 from chattwist.replication.log import Log
-from chattwist.replication.messages import AnyMessage, Install, Promise, Refusal, Serving, State, View
+from chattwist.replication.messages import AnyMessage, Fill, Install, Promise, Refusal, Serving, State, Unfit, View
 from chattwist.replication.own import Own
 from chattwist.replication.steps import Send
+from tests.replication.cores import sent
 
 
 class EntryTests(SynchronousTestCase):
@@ -65,6 +66,27 @@ class EntryTests(SynchronousTestCase):
         self.entry.install(0, Install(View((4, 0), (0, 1, 2)), [], []))
         self.own.written(full=True)
         self.assertEqual((self.own.view, self.own.current, self.sent()), (None, False, []))
+
+    def test_filled_in_part(self) -> None:
+        """One that could not keep all that it was filled with says so, and is not in the view: it would lack the rest (R3)."""
+        self.entry.promise(0, (4, 0))
+        self.own.written(full=False)
+        self.sent()
+        self.entry.fill(0, Fill((4, 0), [sent("a-1"), sent("b-2")]))
+        self.entry.install(0, Install(View((4, 0), (0, 1, 2)), [], []))
+        for _ in range(2):
+            self.own.written(full=False)
+        self.assertEqual((self.own.view, self.sent()), (None, [Unfit((4, 0))]))
+
+    def test_a_view_that_was_overtaken(self) -> None:
+        """One that promised another epoch, while it wrote the view, is not in that view (R12)."""
+        self.entry.promise(0, (4, 0))
+        self.own.written(full=False)
+        self.sent()
+        self.entry.install(0, Install(View((4, 0), (0, 1, 2)), [], []))
+        self.entry.promise(1, (5, 1))
+        self.own.written(full=False)
+        self.assertEqual((self.own.current, self.sent()), (False, []))
 
     def test_serving(self) -> None:
         """A view serves once its own primary says so: what the one before said may come late (R12)."""

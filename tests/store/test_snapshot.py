@@ -13,6 +13,7 @@ from chattwist.errors import DiskFailed, DiskFull
 from chattwist.model import AnyOperation
 from chattwist.store import snapshot
 from chattwist.store.disk import Disk
+from chattwist.store.files import journal_name
 from chattwist.store.history import Damage
 from tests.store.memory import MemoryDisk
 from tests.store.samples import DAY, filled, loaded, message, messages, started
@@ -167,6 +168,13 @@ class CompactTests(SynchronousTestCase):
         before = disk.everything()
         self.assertRaises(Damage, snapshot.compact, disk, upto, 0)
         self.assertEqual(disk.everything(), before)
+
+    def test_cut_short(self) -> None:
+        """So is a journal that lost its end: no more is written to that one, so nothing of it is torn."""
+        disk, upto = closed(messages(20))
+        name = journal_name(upto)
+        disk.put(name, disk.contents(name)[:-20])
+        self.assertRaises(Damage, snapshot.compact, disk, upto, 0)
 
     def test_no_room(self) -> None:
         """A full disk stops compaction and leaves nothing of it behind."""
