@@ -291,6 +291,17 @@ class DiskTests(TranscriptTests):
         self.cores.commit(0, "a-1")
         self.assertEqual(self.cores.nodes[0].finished, [""])
 
+    def test_no_room_at_the_first_start(self) -> None:
+        """One that never served, and has no room to begin, waits for room."""
+        cores = Cores(1)
+        cores.nodes[0].brimful = True
+        cores.start(0)
+        cores.pass_time(1)
+        self.assertEqual(cores.roles(), "-")
+        cores.nodes[0].brimful = False
+        cores.pass_time(3)
+        self.assertEqual(cores.roles(), "P")
+
     def test_a_full_disk_alone_has_all(self) -> None:
         """One whose disk is full may alone hold what was acknowledged: the others get it from there, and lead."""
         for rank in 1, 2:
