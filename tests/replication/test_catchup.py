@@ -11,7 +11,8 @@ from chattwist.replication import log, messages
 from chattwist.replication.catchup import LEAST, MOST, Catchup
 from chattwist.replication.change import MOST_FILLED
 from chattwist.replication.contact import Contact
-from chattwist.replication.messages import AnyMessage, Pull, Pulled
+from chattwist.replication.messages import AnyMessage, Heartbeat, Pull, Pulled, State, View
+from chattwist.replication.own import Own
 from chattwist.replication.upkeep import SPREADS
 from tests.replication.cores import Cores, sent
 
@@ -286,3 +287,45 @@ class BatchTests(SynchronousTestCase):
             self.catchup.asked(1, Pull(1, {}, {}, most))
             answer = self.own.sent.pop()
             self.assertEqual((len(answer.operations), answer.more), (min(most, MOST) // 4000, True))
+
+
+class NeedTests(SynchronousTestCase):
+    """Whom a replica asks while there is a view of all three, of which 0 is primary."""
+
+    def needed(
+        self, rank: int, *, serving: bool = True, members: tuple[int, ...] = (0, 1, 2), unsettled: bool
+    ) -> list[int]:
+        """Those whom ``rank`` asks."""
+        view = View((4, 0), members)
+        own = Own(rank, log.Log(), State((4, 0), view), 0.0)
+        own.installed, own.serving = view, serving
+        contact = Contact(rank, 3, Timings(), 0.0)
+        for peer in contact.peers.values():
+            peer.beat = Heartbeat(view, True, 0, (), True, (4, 0), 0, 0.0, unsettled=unsettled)
+        catchup = Catchup(own, contact, 1.0)
+        return [other for other in contact.peers if catchup.is_needed(other)]
+
+    def test_members(self) -> None:
+        """Who commits together asks for nothing but what one caught up with: by way of the primary, not from each other."""
+        for rank in range(3):
+            self.assertEqual(self.needed(rank, unsettled=False), [])
+        self.assertEqual([self.needed(rank, unsettled=True) for rank in range(3)], [[1, 2], [0], [0]])
+
+    def test_others(self) -> None:
+        """Whoever is outside is asked, and all are by one that does not serve."""
+        self.assertEqual(self.needed(0, members=(0, 1), unsettled=False), [2])
+        self.assertEqual(self.needed(0, serving=False, unsettled=False), [1, 2])
+
+    def test_behind(self) -> None:
+        """One that was left out, since it lacked too much, is so until it has all."""
+        own: Any = FakeOwn()
+        contact = Contact(0, 2, Timings(), 0.0)
+        catchup, peer = Catchup(own, contact, 1.0), contact.peers[1]
+        for number in range(1, 9):
+            own.log.add(model.Sent(f"a-{number}", number, "a-1", "a-2", "x" * 4000))
+        catchup.asked(1, Pull(1, {}, {}, 4000))
+        self.assertEqual((peer.given, peer.behind), (False, False))
+        peer.behind = True
+        for held, given in (1, False), (7, True):
+            catchup.asked(1, Pull(1, {"a": held}, {}, 4000))
+            self.assertEqual((peer.given, peer.behind), (given, not given))

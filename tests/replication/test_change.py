@@ -47,6 +47,20 @@ class ChangeTests(SynchronousTestCase):
             self.assertEqual(self.cores.roles(), "PFF", kind)
             self.assertGreater(self.cores.epoch(0)[0], 1, kind)
 
+    def test_one_that_was_counted_on_dies(self) -> None:
+        """A candidate that may lead only with one that promised nothing waits for it like one that never heard it (R16)."""
+        self.cores.serving(0, 1, 2)
+        for rank in 0, 1, 2:
+            self.cores.kill(rank)
+        self.hold(Promise, sender=2)
+        self.cores.start(0, 1, 2)
+        self.cores.pass_time(0.5)
+        self.cores.kill(2, silent=True)
+        self.cores.pass_time(5)
+        self.assertEqual(self.cores.roles(), "--x")
+        self.cores.pass_time(15)
+        self.assertEqual(self.cores.roles(), "PFx")
+
     def test_an_asked_one_dies(self) -> None:
         """A replica that dies between its promise and the view is left out; the others do not wait for it for long."""
         for kind in Promise, Installed:
@@ -135,6 +149,21 @@ class ChangeTests(SynchronousTestCase):
         for node in self.cores.nodes:
             here = node.running.own.log
             self.assertEqual((here.vector, here.lost, here.get("a-12")), ({"a": 12}, {"a": [(2, 11)]}, sent("a-12")))
+
+    def test_a_gap_while_one_is_away(self) -> None:
+        """What is missing may be with the one that is not here: nothing is given up before all are (R10)."""
+        self.cores.nodes[0].operations = [sent("a-1"), sent("a-3")]
+        self.cores.start(0, 1)
+        self.cores.pass_time(5)
+        self.assertEqual(self.cores.roles(), "PFx")
+        for node in self.cores.nodes[:2]:
+            here = node.running.own.log
+            self.assertEqual((here.vector, here.lost), ({"a": 1}, {}))
+        self.cores.nodes[2].operations = [sent("a-1"), sent("a-2")]
+        self.cores.start(2)
+        self.cores.pass_time(10)
+        self.assertEqual(self.cores.roles(), "PFF")
+        self.assertEqual([node.held for node in self.cores.nodes], [{"a-1", "a-2", "a-3"}] * 3)
 
     def bridged(self) -> None:
         """Damage takes two operations from all, and only their places are kept; a backup of them is with replica 0."""
