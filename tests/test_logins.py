@@ -154,6 +154,15 @@ class PasswordTests(LoginsTests):
         self.login()
         self.assertEqual(len(self.wishes), 2)
 
+    def test_two_accounts_of_one_name(self) -> None:
+        """Whoever was renamed, since another had the name first, still logs in by the name that he registered."""
+        for number, password in enumerate(("secret-one", "secret-two"), 1):
+            hashed = hash_password(password, COST)
+            self.chat.apply(model.Registered(f"a-{number}", number, "gus", hashed))
+        for password in "secret-two", "secret-one":
+            self.login(password)
+        self.assertEqual([account.name for account, _ in self.wishes], ["gus~2", "gus"])
+
     def test_an_account_without_a_hash(self) -> None:
         """No password is right for an account of which none is known, and the hash of none is none to compare with."""
         self.chat.apply(msgspec.structs.replace(GUS, password=""))

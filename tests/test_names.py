@@ -54,6 +54,8 @@ class NameTests(SynchronousTestCase):
         names.claim("bob", None, (1, 2, "b"))
         self.assertEqual(names.claim("Bob", None, (1, 1, "a")), [("a", ""), ("b", "~2")])
         self.assertEqual((names.find("BOB"), names.find("bob~2"), len(names)), ("a", "b", 2))
+        found = [names.claimants(name) for name in ("BOB", "bob~2", "eve")]
+        self.assertEqual(found, [["a", "b"], ["b"], []])
         self.assertEqual(names.claim("bob", (1, 2, "b"), (0, 2, "b")), [("b", ""), ("a", "~2")])
         self.assertEqual((names.find("BOB"), names.find("bob~2"), len(names)), ("b", "a", 2))
         self.assertEqual(names.claim("Bob", (1, 1, "a"), None), [("b", "")])
