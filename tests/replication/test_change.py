@@ -278,6 +278,17 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(self.cores.roles(), "xPF")
         self.assertGreater(self.cores.epoch(1)[0], 40)
 
+    def test_promised_an_earlier_epoch(self) -> None:
+        """A promise counts for its own epoch only: one of an earlier change may come late (R12)."""
+        self.cores.hold = lambda sender, rank, message: isinstance(message, Promise)
+        self.cores.start(0, 1, 2)
+        self.cores.pass_time(0.5)
+        for rank in 1, 2:
+            self.cores.hear(rank, 0, Promise((0, 0), {}, {}, {}, None, False, []))
+        self.assertEqual(self.cores.roles(), "---")
+        self.cores.release()
+        self.assertEqual(self.cores.roles(), "PFF")
+
     def test_entered_an_earlier_view(self) -> None:
         """Only who has entered the view itself is counted: what came of an earlier one may be told late (R12)."""
         self.cores.hold = lambda sender, rank, message: isinstance(message, Installed)

@@ -71,6 +71,16 @@ class WorkerTests(SynchronousTestCase):
 
         self.worker.do(work, done)
 
+    def test_done_before_it_was_waited_for(self) -> None:
+        """What the thread has told of already is told once."""
+        self.worker.do(lambda: None, self.told.append)
+        end = monotonic() + LONG
+        while self.calls.idle and monotonic() < end:
+            sleep(0.001)
+        self.assertFalse(self.worker.wait())
+        self.calls.turn()
+        self.assertEqual((self.told, self.calls.idle), ([None], True))
+
     def test_waited_for(self) -> None:
         """What is done within a moment is told in wait(), by the thread that waits, and not again."""
         self.patient()
