@@ -196,3 +196,36 @@ class TextTests(SynchronousTestCase):
         for one in ("a-1", "a-2", "a-0", "b-1"):
             here.forget_text(one)
         self.assertEqual(list(here), [registered])
+
+
+class PlacesTests(SynchronousTestCase):
+    """Each operation is at its own place, however they come."""
+
+    def test_of_several_origins(self) -> None:
+        """Also where those of two origins come together, and their numbers look like those of one."""
+        for here, fresh, vector in (
+            (["b-1"], ["a-1", "b-2"], {"a": 1, "b": 2}),
+            ([], ["a-1", "b-1", "a-2"], {"a": 2, "b": 1}),
+        ):
+            held = Log()
+            for some in here, fresh:
+                held.take([sent(one) for one in some])
+            self.assertEqual(held.vector, vector)
+            self.assertEqual([held.get(one) for one in here + fresh], [sent(one) for one in here + fresh])
+
+    def test_loaded_twice(self) -> None:
+        """What is on the disk twice is no gap."""
+        held = Log()
+        for one in "a-1", "a-2", "a-1", "a-2":
+            held.load(sent(one))
+        self.assertEqual((held.vector, held.loose), ({"a": 2}, {}))
+
+    def test_lost_again(self) -> None:
+        """That it is lost, told once more, does not make it found: a backup may still bring it back (R10)."""
+        held = Log()
+        for _ in range(2):
+            held.add(sent("a-1"))
+            held.add(model.Lost("a-2", 0))
+        self.assertEqual(held.lost, {"a": [(2, 2)]})
+        self.assertTrue(held.add(sent("a-2")))
+        self.assertEqual((held.lost, held.get("a-2")), ({}, sent("a-2")))
