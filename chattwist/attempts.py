@@ -52,9 +52,9 @@ class Attempts:
 
 
 def _take_back(table: OrderedDict[str, tuple[float, float]], index: str) -> None:
-    if index in table:
-        failures, when = table[index]
-        table[index] = max(0.0, failures - 1), when
+    failures, when = table.pop(index, (0.0, 0.0))
+    if failures > 1:  # else nothing is left to remember, and others' failures need the room
+        table[index] = failures - 1, when
 
 
 def _count(table: OrderedDict[str, tuple[float, float]], index: str, now: float, pace: Pace) -> float:

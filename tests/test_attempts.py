@@ -44,6 +44,16 @@ class AttemptsTests(SynchronousTestCase):
             attempts.not_tried("ann", "a")
         self.assertEqual(attempts.wait("ann", "a", 0.0), 0)
 
+    def test_tries_that_were_turned_away_make_nothing_forgotten(self) -> None:
+        """However many names are given while too many tries wait already, which costs nothing: no account's failures go."""
+        attempts = Attempts()
+        for _ in range(9):
+            attempts.wait("ann", "a", 0.0)
+        for n in range(MOST_REMEMBERED + 100):
+            attempts.wait(f"n{n}", f"b{n}", 0.0)
+            attempts.not_tried(f"n{n}", f"b{n}")
+        self.assertGreater(attempts.wait("ann", "c", 0.0), 1)
+
     def test_time_forgets(self) -> None:
         """Failures are forgotten one by one."""
         attempts = Attempts()
