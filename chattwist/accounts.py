@@ -9,14 +9,15 @@ from chattwist.model import Rank, place, rank
 from chattwist.names import Claim, Names, fold
 
 NEVER = float("inf")
+UNKNOWN = "?"  # not nothing: lines that show it keep their fields
 
 
 @attrs.define(eq=False)
 class Account:
-    """An account, living or deleted; an operation may speak of one whose registration is not known yet (``name`` is empty)."""
+    """An account, living or deleted; an operation may speak of one whose registration is not known yet: then it is UNKNOWN."""
 
     id: str
-    name: str = ""
+    name: str = UNKNOWN
     registered: model.Registered | None = None
     confirmed: int = 0  # when its registration was confirmed first (R19): a stamp, or 0
     confirmed_by: str = ""  # the id of the operation that did so

@@ -99,6 +99,20 @@ class FollowerTests(SynchronousTestCase):
         self.world.run()
         self.assertIn(b" ~bob ann bye", self.ann.received())
 
+    def test_accounts_that_are_not_known_yet(self) -> None:
+        """The primary may know an account a moment earlier: lines that name it have all their fields meanwhile."""
+        account, at = self.login.account, self.world.chat.latest
+        self.replica.applied(
+            [model.Sent("b-2", at + 2, "b-1", account, "hi"), model.Sent("b-3", at + 3, account, "b-1", "ho")], []
+        )
+        self.world.run()
+        self.assertIn(b" ? ann hi\n", self.ann.received())
+        self.ann.send(b"HISTORY 1\n")
+        self.assertIn(b" ann ? ho\n", self.ann.received())
+        self.replica.applied([model.Registered("b-1", at + 1, "bob", "hash")], [])
+        self.ann.send(b"HISTORY 1\n")
+        self.assertIn(b" ann bob ho\n", self.ann.received())
+
     def test_a_connection_that_broke_between_two_views(self) -> None:
         """The next primary is told that the login is over, for the one before may have told it that there is one."""
         self.replica.role("", None)
