@@ -21,11 +21,11 @@ _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 def check_replica(cluster: Cluster, address: Address, data: str) -> None:
     """Check what can be checked of the replica at ``address`` with its directory in ``data``; StartError."""
     check_free(address.host, address.port)
+    if not all(is_local(replica.host) for replica in cluster.replicas):
+        check_reachable(address.host)
     if len(cluster.replicas) > 1:
         check_free(address.host, address.channel)
         keys.check(os.path.join(data, "keys"), cluster, address)
-    if not all(is_local(replica.host) for replica in cluster.replicas):
-        check_reachable(address.host)
     check_directory(os.path.join(data, str(address.port)))
 
 
@@ -40,9 +40,14 @@ def check_state(directory: str, cluster: Cluster) -> None:
 
 
 def check_reachable(host: str) -> None:
-    """Check that other machines can come to ``host``, which is this one; StartError where it is a name for the loopback only."""
-    found = {str(address[0]) for *_, address in socket.getaddrinfo(host, 0)}
-    if host not in found and all(ip_address(one.partition("%")[0]).is_loopback for one in found):
+    """Check that other machines can come to ``host``, which is this one; StartError for the loopback's name, and for 0.0.0.0."""
+    names = {str(address[0]) for *_, address in socket.getaddrinfo(host, 0)}
+    found = {name: ip_address(name.partition("%")[0]) for name in names}
+    if all(one.is_unspecified for one in found.values()):  # each would take it for its own, and start that replica
+        raise StartError(
+            f"{host} stands for whatever machine reads it: write the address of one into the cluster file, on all machines"
+        )
+    if host not in found and all(one.is_loopback for one in found.values()):
         raise StartError(
             f"{host} is {' and '.join(sorted(found))} on this machine, where no other machine can come:"
             " write its address into the cluster file, on all machines, or correct /etc/hosts"

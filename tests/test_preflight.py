@@ -5,8 +5,10 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chattwist.cluster import Address, Cluster
 from chattwist.errors import StartError
-from chattwist.preflight import check_free, check_reachable
+from chattwist.preflight import check_free, check_reachable, check_replica
+from tests.endtoend.harness import free_port
 
 HERE, NOT_HERE = "127.0.0.1", "192.0.2.1"  # the second is an address for examples, which no machine has
 
@@ -35,6 +37,18 @@ class PortTests(SynchronousTestCase):
                     error = self.assertRaises(StartError, check_reachable, "db1")
                     self.assertIn("db1 is 127.0.0.1 and 127.0.1.1 on this machine", str(error))
         check_reachable(HERE)  # an address says what it is
+
+    def test_all_addresses(self) -> None:
+        """0.0.0.0 in the file of several machines would be a replica on each of them, all with one name."""
+        for host in "0.0.0.0", "::":
+            error = self.assertRaises(StartError, check_reachable, host)
+            self.assertIn(f"{host} stands for whatever machine reads it: write the address", str(error))
+
+    def test_told_before_keys_are_asked_for(self) -> None:
+        """What is wrong with the host comes first: keys for it would be made in vain."""
+        cluster = Cluster((Address("0.0.0.0", free_port()), Address(NOT_HERE, 5002)))
+        error = self.assertRaises(StartError, check_replica, cluster, cluster.replicas[0], self.mktemp())
+        self.assertIn("stands for whatever machine reads it", str(error))
 
     def test_in_use(self) -> None:
         """A port that is in use at one of the addresses is not free."""
