@@ -84,9 +84,15 @@ class Disk:
                 _make(self.path)
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
             if make:
-                os.fchmod(self._directory, 0o700)
+                self._close_to_others()
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used as the data directory: {error.strerror}") from error
+
+    def _close_to_others(self) -> None:
+        try:
+            os.fchmod(self._directory, 0o700)
+        except PermissionError:
+            raise StoreError(f"{self.path} belongs to another user: give it, and what is in it, to this one") from None
 
     def lock(self) -> None:
         """Take the directory. The lock is the kernel's, so it ends with the process, however that ends."""

@@ -1,5 +1,6 @@
 """What every disk does: the real one, and the one in memory that stands for it in the other tests."""
 
+import errno
 import os
 import stat
 from random import Random
@@ -146,6 +147,16 @@ class DiskTests(MemoryDiskTests):
         path = os.path.join(self.path, "a", "5001")
         error = self.assertRaises(StoreError, Disk, path)
         self.assertEqual(str(error), f"{path}: cannot be used as the data directory: Not a directory")
+
+    def test_belongs_to_another(self) -> None:
+        """A directory of another user, which cannot be closed to others, is refused in one line that says what to do."""
+
+        def fchmod(descriptor: int, mode: int) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        self.patch(os, "fchmod", fchmod)
+        error = self.assertRaises(StoreError, Disk, self.path)
+        self.assertEqual(str(error), f"{self.path} belongs to another user: give it, and what is in it, to this one")
 
     def test_wherever_the_process_is(self) -> None:
         """A process that goes elsewhere keeps its directory."""
