@@ -7,6 +7,7 @@ A JSON object; only ``replicas`` has to be there, and of a replica only ``host``
 etc/cluster.json spells all of it out, with the values that hold where one is left out.
 """
 
+import re
 import socket
 from codecs import BOM_UTF8
 from collections import Counter
@@ -139,15 +140,17 @@ DEFAULT = Cluster(tuple(Address("127.0.0.1", port) for port in (5001, 5002, 5003
 
 def load(path: str) -> Cluster:
     """Read the cluster file at ``path``; StartError, in one line that names the file and the field."""
+    text = b""
     try:
         with open(path, "rb") as file:
-            return msgspec.json.decode(file.read().removeprefix(BOM_UTF8), type=Cluster)
+            text = file.read().removeprefix(BOM_UTF8)
+        return msgspec.json.decode(text, type=Cluster)
     except OSError as error:
         raise StartError(f"cluster file {path}: {error.strerror}") from None
     except msgspec.ValidationError as error:
         raise StartError(f"cluster file {path}: {_field_first(str(error))}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StartError(f"cluster file {path} is not JSON: {error}") from None
+        raise StartError(f"cluster file {path} is not JSON: {_with_line(str(error), text)}") from None
 
 
 def is_local(host: str) -> bool:
@@ -165,6 +168,11 @@ def _can_bind(family: int, address: tuple[object, ...]) -> bool:
         except OSError:
             return False
     return True
+
+
+def _with_line(problem: str, text: bytes) -> str:
+    """Turn the ``byte 46`` of msgspec into the line of the file, which editors show; 10 is the end of one."""
+    return re.sub(r"byte (\d+)", lambda byte: f"line {1 + text.count(10, 0, int(byte[1]))}", problem)
 
 
 def _field_first(text: str) -> str:

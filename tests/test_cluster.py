@@ -82,6 +82,11 @@ class BadFileTests(ClusterFile):
         for text in b"{", b"", b"{'replicas': 1}", b'{"mode": "\xff"}':
             self.assertIn("is not JSON: ", self.refusal(text))
 
+    def test_line_of_a_mistake(self) -> None:
+        """A comma too many is found by its line."""
+        said = self.refusal('{"replicas": [\n  {"host": "127.0.0.1", "port": 5001},\n]}')
+        self.assertEqual(said, "is not JSON: JSON is malformed: trailing comma in array (line 3)")
+
     def test_not_an_object(self) -> None:
         """JSON that is no object is refused."""
         self.assertEqual(self.refusal("[]"), "Expected `object`, got `array`")
