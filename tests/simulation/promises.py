@@ -207,6 +207,8 @@ def _deletions(world: "World", chat: Chat) -> Broken:
         message = world.truth.operations.get(attempt.rest)
         if attempt.rest in chat.messages:
             yield "what is deleted stays deleted", f"{attempt.line}: {attempt.done.text}"
+        elif attempt.rest in world.truth.forgotten:  # damage took what told that another one is a copy of it
+            continue
         elif isinstance(message, model.Sent) and (chat.accounts.known(message.sender).id, message.text) in sent:
             yield "what is deleted stays deleted", f"a copy of {message}"
 
