@@ -128,6 +128,8 @@ class Changes:
             return
         if not self._own.fit(self._timings.silence):
             self.change = None
+            if self._own.is_late(self._timings.silence):
+                self._election.was_late()
             return
         if change.view is not None:
             if change.installed >= set(change.view.members):

@@ -98,9 +98,12 @@ class Entry:
         if self._followed is None:
             return False
         rank, until = self._followed
-        beat = self._contact.peers[rank].beat
-        view = beat.view if beat is not None and self._contact.serves(rank) else None
+        peer = self._contact.peers[rank]
+        view = peer.beat.view if peer.beat is not None and self._contact.serves(rank) else None
         serves = view is not None and view.epoch == self._own.promised  # and not an older view
-        if self._own.now > until or not self._contact.is_alive(rank) or serves:
+        stuck = peer.beat is not None and not peer.beat.fit and peer.told > until - 2 * self._timings.silence
+        if stuck:
+            self._contact.was_late(rank)
+        if self._own.now > until or not self._contact.is_alive(rank) or serves or stuck:
             self._followed = None
         return self._followed is not None

@@ -75,8 +75,11 @@ class Own:
 
     def writes(self, patience: float) -> bool:
         """Whether it can write to its disk, and within ``patience`` seconds: as long as nobody knows, it cannot."""
-        stuck = self._writing_since is not None and self.now - self._writing_since > patience
-        return not (self.is_full or stuck) and self.now >= self.full_until
+        return not (self.is_full or self.is_late(patience)) and self.now >= self.full_until
+
+    def is_late(self, patience: float) -> bool:
+        """Whether its disk has been at one write for longer than that."""
+        return self._writing_since is not None and self.now - self._writing_since > patience
 
     def try_again(self) -> None:
         """See whether there is room again, when it is time to; others rely on a disk that takes writes only then (R9)."""
