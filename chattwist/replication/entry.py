@@ -94,7 +94,7 @@ class Entry:
             self._own.serving = True
 
     def follows(self) -> bool:
-        """Whether a candidate was promised to that may still come to something."""
+        """Whether a candidate was promised to that may still come to something: one whose disk is too slow does not (R18)."""
         if self._followed is None:
             return False
         rank, until = self._followed
