@@ -165,13 +165,9 @@ class Contact:
         peer.slow = True
 
     def is_put_off(self, peer: Peer) -> bool:
-        """Whether it was late just now, and may be so again."""
-        return self.now - peer.late < self.put_off(peer.delays)
-
-    def put_off(self, delays: int) -> float:
-        """For how long one is put off that was late so often: each time for twice as long."""
+        """Whether it was late just now, and may be so again; each time for twice as long."""
         longest = LONGEST_HOLD_DOWN * self._timings.hold_down
-        return min(longest, self._timings.silence * 2.0 ** min(delays, MOST_DOUBLED))
+        return self.now - peer.late < min(longest, self._timings.silence * 2.0 ** min(peer.delays, MOST_DOUBLED))
 
     def note_members(self, members: tuple[int, ...]) -> None:
         """A view begins: who left it, and who comes in."""

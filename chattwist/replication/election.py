@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from chattwist.cluster import Timings
-from chattwist.replication.contact import MOST_DOUBLED, NEVER, Contact, Peer
+from chattwist.replication.contact import NEVER, Contact, Peer
 from chattwist.replication.messages import View
 from chattwist.replication.own import Own
 from chattwist.replication.steps import Say
@@ -74,13 +74,11 @@ class Election:
         self._own, self._contact, self._timings, self._size, self._majority = own, contact, timings, size, majority
         self.forcing = False
         self._said = False  # that it waits
-        self._late, self._delays = NEVER, 0  # as a Peer's, of this replica as a candidate
+        self._late = NEVER  # when this disk was last too slow for a change of view
 
     def was_late(self) -> None:
         """This disk was too slow for a change of view: if there is another one that may do better, let that try (R18)."""
-        if any(peer.beat is not None and peer.beat.fit for peer in self._contact.two_way()):
-            long_ago = self._own.now - self._late > 2 * self._contact.put_off(MOST_DOUBLED)
-            self._late, self._delays = self._own.now, 1 if long_ago else self._delays + 1
+        self._late = self._own.now
 
     def goes_first(self, peer: Peer) -> bool:
         """Whether another one is to lead if it can: the lower one, but for one that the other went on without (R17)."""
@@ -93,9 +91,9 @@ class Election:
 
     def may_stand(self) -> bool:
         """Whether, by what the heartbeats say, a change that is begun now can succeed."""
-        if self._own.now - self._late < self._contact.put_off(self._delays):
-            return False
         fit = {rank: beat for rank, beat in self._contact.beats().items() if beat.fit}
+        if fit and self._own.now - self._late < 2 * self._timings.silence:
+            return False  # always as long: where all disks were too slow for a while, nobody leads until it is over
         ready = sum(not self._contact.peers[rank].behind for rank in fit)
         if self._majority and not is_majority(1 + ready, self._size):
             return False  # without one that has to catch up first there is no view

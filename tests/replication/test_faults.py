@@ -193,6 +193,34 @@ class DiskTests(TranscriptTests):
                     cores.commit(primary, f"{step}-1")
             self.assertGreater(served, 200, takes)
 
+    def test_all_disks_that_were_too_slow(self) -> None:
+        """Once they are quick enough again one of them leads soon, however long they were too slow."""
+        for size, seconds in (2, 60), (2, 150), (3, 60), (3, 150):
+            cores = SlowDisks(size)
+            cores.serving(*range(size))
+            cores.takes = dict(enumerate([1.5, 2.2, 1.05][:size]))
+            for step in range(4 * seconds):
+                cores.pass_time(0.25)
+                if step == 0:
+                    cores.commit(0, "a-1")
+            cores.takes = dict.fromkeys(range(size), 0.0)
+            cores.pass_time(3)
+            self.assertIn("P", cores.roles(), (size, seconds))
+
+    def test_one_left_whose_disk_was_too_slow(self) -> None:
+        """It gives way to others only as long as there are any."""
+        cores = SlowDisks(3)
+        cores.serving(0, 1, 2)
+        cores.takes = {1: 1.3}
+        cores.kill(0)
+        cores.pass_time(0.9)
+        cores.kill(2, silent=True)
+        cores.pass_time(0.5)
+        self.assertEqual(cores.roles(), "x-x")
+        cores.takes = {1: 0.0}
+        cores.pass_time(0.8)
+        self.assertEqual(cores.roles(), "xPx")
+
     def test_a_primary_whose_disk_is_full(self) -> None:
         """It lets another lead; the outcome of its commit is not known to it, and it is recorded everywhere or nowhere."""
         self.cores.nodes[0].full = True
