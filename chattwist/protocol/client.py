@@ -184,7 +184,7 @@ class Client(Protocol):
             return
         waiting = self._reader.waiting and not self._may_take()
         if self._input_ended:
-            if not (self._reader.waiting or self._leaving) and self._session.idle:
+            if not (self._reader.waiting or self._queued or self._leaving) and self._session.idle:
                 self._leaving = True  # asked again, an ended session would close at once
                 self._session.end(self.close)
         elif waiting != self._paused:

@@ -138,6 +138,17 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.ann.received(), b"250 ok\n" * 500)
         self.assertTrue(self.ann.transport.closed)
 
+    def test_end_within_a_line(self) -> None:
+        """So does a line without its end get its answer, wherever the turn ends."""
+        for number in range(100, 120):
+            connection = self.world.connect(f"x{number}")
+            connection.protocol.dataReceived(b"\n" * number + b"\xff\xf6NOO")
+            assert isinstance(connection.protocol, Client)
+            connection.protocol.readConnectionLost()
+            self.turns()
+            self.assertIn(b"\r\n500 this line has no end", connection.received())
+            self.assertTrue(connection.transport.closed)
+
     def test_a_bug_with_one(self) -> None:
         """One whose lines cannot be taken in its turn keeps nobody else's."""
         for connection in self.ann, self.bob:
