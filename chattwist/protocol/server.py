@@ -122,8 +122,9 @@ class Clients(Factory):
             self.call_later(0, self._end_turn)
 
     def _end_turn(self) -> None:
-        self._turn_ends, self._until = False, None
+        self._turn_ends = False
         self._flush()
+        self._until = None  # who waits has a turn, also where others went on as soon as their replies were out
         while self._queue and self.slice_ends():
             client = self._queue.popleft()
             try:

@@ -7,6 +7,7 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from chattwist.cluster import Limits, Timings
+from chattwist.protocol import client
 from chattwist.protocol.client import Client
 from chattwist.protocol.telnet import Line
 from tests.wire import MemoryTransport, World
@@ -29,9 +30,9 @@ class LimitTests(SynchronousTestCase):
         second, _ = join(world, "10.0.0.1")
         self.assertEqual(join(world, "10.0.0.1")[1][:42], b"421 too many connections from your address")
         self.assertEqual(join(world, "10.0.0.2")[1][:4], b"220 ")
-        for client in first, second:
-            assert client is not None
-            client.connectionLost()
+        for one in first, second:
+            assert one is not None
+            one.connectionLost()
         self.assertEqual(dict(world.clients._by_address), {"10.0.0.2": 1})
         self.assertEqual(join(world, "10.0.0.1")[1][:4], b"220 ")
 
@@ -148,6 +149,19 @@ class TurnTests(SynchronousTestCase):
             self.turns()
             self.assertIn(b"\r\n500 this line has no end", connection.received())
             self.assertTrue(connection.transport.closed)
+
+    def test_long_replies(self) -> None:
+        """Many who get more than is written ahead, and read it at once, are no reason to keep others waiting."""
+        self.patch(client, "MOST_UNSENT", 100)
+        many = [self.world.connect(f"x{number}") for number in range(50)]
+        self.turns()
+        for connection in many:
+            connection.protocol.dataReceived(b"HELP\n" * 50)
+        self.bob.protocol.dataReceived(b"NOOP\n" * 20)
+        for _ in range(10):
+            self.turn()
+        self.assertEqual(self.bob.received(), b"250 ok\n" * 20)
+        self.assertFalse(many[0].transport.reading)
 
     def test_a_bug_with_one(self) -> None:
         """One whose lines cannot be taken in its turn keeps nobody else's."""
