@@ -21,6 +21,7 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.shown: set[str] = set()
+        self.read: set[str] = set()
         self.pushed: list[str] = []
         self.events: list[str] = []
 
@@ -34,6 +35,10 @@ class FakeSession:
     def was_shown(self, message_id: str) -> bool:
         """See Session."""
         return message_id in self.shown
+
+    def was_read(self, message_id: str) -> bool:
+        """See Session."""
+        return message_id in self.read
 
     def event(self, text: str) -> None:
         """See Session."""
@@ -85,7 +90,7 @@ class DeliveryTests(SynchronousTestCase):
         """What READ has shown meanwhile is not, nor what is deleted, nor anything to the next who is there."""
         for number in 3, 4, 5:
             self.take(model.Sent(f"a-{number}", number, "a-2", "a-1", "hi"))
-        self.ann.shown.add("a-3")
+        self.ann.read.add("a-3")
         self.take(model.Deleted("a-6", 6, "a-2", ("a-4",)))
         self.delivery.push()
         self.assertEqual(self.ann.pushed, ["a-5"])
