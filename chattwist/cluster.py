@@ -30,10 +30,10 @@ Cost: TypeAlias = Annotated[int, msgspec.Meta(ge=4, le=16)]
 
 
 def _is_host(host: str) -> bool:
+    if not (host.isprintable() and IN_NO_HOST.isdisjoint(host)):
+        return False
     try:
-        if ":" in host:  # with a port behind it, it is none
-            return bool(ip_address(host))
-        return host.isprintable() and IN_NO_HOST.isdisjoint(host) and bool(host.encode("idna"))
+        return bool(ip_address(host) if ":" in host else host.encode("idna"))  # with a port behind it, it is none
     except ValueError:
         return False
 

@@ -136,7 +136,7 @@ class BadFileTests(ClusterFile):
     def test_hosts(self) -> None:
         """A mistyped host is found before anybody looks it up."""
         written_otherwise = "10.0.0.2:5002", "[::1]", "http://a", " 10.0.0.2", "a, b", "*"
-        for host in "10.0.0..2", "a" * 70, "a\0b", *written_otherwise:
+        for host in "10.0.0..2", "a" * 70, "a\0b", "fe80::1%eth0 ", "fe80::1%eth0/64", *written_otherwise:
             self.assertIn(
                 "is neither the name of a machine nor an address", self.refusal_of(replicas=[{"host": host, "port": 1}])
             )
