@@ -130,13 +130,15 @@ class Commits:
         return waiting
 
     def _written(self, batch: Batch, mark: tuple[int, int], failure: BaseException | None, replicas: int) -> None:
+        barriers = [one for one in batch.told if one[1] is None]
+        if batch.operations and barriers and isinstance(failure, errors.DiskFull):  # those have nothing to record
+            batch.told = [one for one in batch.told if one[1] is not None]
+            self._tell_failed(batch, mark, failure)
+            rest = Batch(told=barriers, refused=batch.refused)
+            self._journal.commit([], [], lambda failure, replicas: self._written(rest, mark, failure, replicas))
+            return
         if failure is not None:
-            error = self._not_committed(failure, mark)
-            made = {operation.id for operation in batch.operations}
-            for done, operation in batch.told:
-                before = operation is not None and operation.id not in made  # recorded under its retry key (R6)
-                self._answer(done, errors.OutcomeUnknown(RECORDED) if before else error)
-            self._tell_sends(batch, error, 0)
+            self._tell_failed(batch, mark, failure)
         else:
             if self._full and batch.operations:
                 self._full = False
@@ -145,6 +147,14 @@ class Commits:
                 self._answer(done, self._result_of(operation, replicas))
             self._tell_sends(batch, None, replicas)
         self._finish(batch)
+
+    def _tell_failed(self, batch: Batch, mark: tuple[int, int], failure: BaseException) -> None:
+        error = self._not_committed(failure, mark)
+        made = {operation.id for operation in batch.operations}
+        for done, operation in batch.told:
+            before = operation is not None and operation.id not in made  # recorded under its retry key (R6)
+            self._answer(done, errors.OutcomeUnknown(RECORDED) if before else error)
+        self._tell_sends(batch, error, 0)
 
     def _tell_sends(self, batch: Batch, failure: errors.ChatError | None, replicas: int) -> None:
         for done, made in batch.sends:

@@ -389,6 +389,17 @@ class CommitsTests(SynchronousTestCase):
         self.assertEqual(self.answers[1], "passed")
         self.assertIsInstance(self.answers[2], errors.NotFound)
 
+    def test_barrier_on_a_full_disk(self) -> None:
+        """It has nothing to record: that there was no room for what it shares a commit with is no reason to refuse it."""
+        self.send("a")
+        self.commits.barrier(self.answers.append)
+        self.clock.advance(0)
+        self.journal.end(errors.DiskFull("full"))
+        self.assertEqual([type(answer) for answer in self.answers], [errors.NoSpace])
+        self.journal.end()
+        self.assertEqual(self.answers[1:], [None])
+        self.assertTrue(self.commits.idle)
+
     def test_barrier_by_itself(self) -> None:
         """A barrier is a commit of nothing: it fails where this replica does not lead any more."""
         self.commits.barrier(self.answers.append)
