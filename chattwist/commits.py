@@ -130,13 +130,8 @@ class Commits:
         return waiting
 
     def _written(self, batch: Batch, mark: tuple[int, int], failure: BaseException | None, replicas: int) -> None:
-        barriers = [one for one in batch.told if one[1] is None]
-        if batch.operations and barriers and isinstance(failure, errors.DiskFull):  # those have nothing to record
-            batch.told = [one for one in batch.told if one[1] is not None]
-            self._tell_failed(batch, mark, failure)
-            rest = Batch(told=barriers, refused=batch.refused)
-            self._journal.commit([], [], lambda failure, replicas: self._written(rest, mark, failure, replicas))
-            return
+        if isinstance(failure, errors.DiskFull) and batch.operations:
+            return self._without_room(batch, mark, failure)
         if failure is not None:
             self._tell_failed(batch, mark, failure)
         else:
@@ -147,6 +142,17 @@ class Commits:
                 self._answer(done, self._result_of(operation, replicas))
             self._tell_sends(batch, None, replicas)
         self._finish(batch)
+
+    def _without_room(self, batch: Batch, mark: tuple[int, int], failure: errors.DiskFull) -> None:
+        """What was to be recorded is refused; barriers, which record nothing, pass by themselves."""
+        barriers = [one for one in batch.told if one[1] is None]
+        batch.told = [one for one in batch.told if one[1] is not None]
+        self._tell_failed(batch, mark, failure)
+        if barriers:
+            rest = Batch(told=barriers, refused=batch.refused)
+            self._journal.commit([], [], lambda failure, replicas: self._written(rest, mark, failure, replicas))
+        else:
+            self._finish(batch)
 
     def _tell_failed(self, batch: Batch, mark: tuple[int, int], failure: BaseException) -> None:
         error = self._not_committed(failure, mark)

@@ -145,8 +145,7 @@ class Client(Protocol):
 
     def _take_lines(self) -> None:
         """Take what may be taken now: one line at least, so that who sends little need not wait for those who send much."""
-        until = self._clients.slice_ends()
-        taken = False
+        until, taken = self._clients.slice_ends(), False
         while True:
             self._waits = self._reader.waiting or self._input_ended
             if not (self._waits and self._may_take()):
