@@ -246,7 +246,7 @@ class Replica:
             except Exception:  # the others, and all later ones, still have to be taken in
                 self.log.failure("an operation that is durable could not be taken in")
         if self._role != "primary":
-            self._delivery.push()  # before the router tells of them: a message that its reply has shown is not pushed
+            self._delivery.push()  # before the router tells of them: events stand before the replies
         self._router.applied(operations, tags)
 
     def role(self, role: str, view: View | None) -> None:
