@@ -54,14 +54,15 @@ class Catchup:
     def took(self, rank: int, message: Pulled) -> None:
         """A batch came: once it is durable, ask for the next; an answer that comes late is taken, and asks for nothing."""
         peer = self._contact.peers[rank]
-        number, waited = message.number, self._own.now - peer.pulling
+        number, asked = message.number, peer.pulling
+        waited = self._own.now - asked
 
         def stored(durable: bool) -> None:
             if number != peer.question:
                 return
             peer.pulling = NEVER
             peer.pulled = durable and not message.more
-            if peer.pulled:
+            if peer.pulled and asked >= peer.joined:
                 peer.complete = self._own.now
             if durable and message.more:
                 peer.batch = _next_batch(peer.batch, waited / self._patience)

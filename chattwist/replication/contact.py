@@ -36,7 +36,8 @@ class Peer:
     question: int = 0  # how often it was asked
     batch: int = FIRST_BATCH  # how many bytes of operations it is asked for
     pulled: bool = False
-    complete: float = NEVER  # when ``pulled`` was last found true
+    joined: float = NEVER  # when it came into the last view, by what it says
+    complete: float = NEVER  # when ``pulled`` was last found true, of what it has had since then
     given: bool = False
     has_all: bool = False
     behind: bool = False
@@ -72,6 +73,13 @@ class Contact:
         peer = self.peers[rank]
         peer.up, peer.broken, peer.pulling = False, True, NEVER
         peer.pulled = peer.given = peer.has_all = peer.behind = False
+
+    def said(self, rank: int, beat: Heartbeat) -> None:
+        """A heartbeat came. One that has just got into a view has more than what was got from it before."""
+        peer = self.peers[rank]
+        if beat.current and not (peer.beat is not None and peer.beat.current):
+            peer.joined, peer.complete = self.now, NEVER
+        peer.beat, peer.told = beat, self.now
 
     def is_refused(self, rank: int) -> None:
         """No process is there: no need to wait until it has been silent for long enough."""

@@ -192,8 +192,7 @@ class Core:
             take(event.rank, event.message)
 
     def _heartbeat(self, rank: int, beat: Heartbeat) -> None:
-        peer = self.contact.peers[rank]
-        peer.beat, peer.told = beat, self.own.now
+        self.contact.said(rank, beat)
         self.own.highest = max(self.own.highest, beat.promised[0])
         mine = self.own.state.view
         if beat.view is not None and mine is not None and beat.view.is_newer(mine):

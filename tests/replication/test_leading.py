@@ -202,6 +202,25 @@ class CutTests(TranscriptTests):
         self.cores.pass_time(3)
         self.assertEqual((self.cores.roles(), self.cores.nodes[1].running.relay()), ("P-F", 2))
 
+    def test_one_that_has_just_got_into_the_view(self) -> None:
+        """Nobody goes through it with what it had before: two that lost their disks knew of no account, and said so."""
+        self.cores.commit(0, "a-1")
+        for node in self.cores.nodes[1:]:
+            self.cores.kill(node.rank)
+            node.operations, node.state = [], messages.State()
+        self.cores.part(0, 2)
+        self.cores.hold = lambda sender, rank, message: isinstance(message, messages.Prepare)
+        self.cores.start(1, 2)
+        self.cores.pass_time(0.3)
+        self.assertTrue(self.cores.nodes[2].running.contact.peers[1].pulled)
+        self.cores.lose = lambda sender, rank, message: isinstance(message, messages.Pulled) and (sender, rank) == (1, 2)
+        self.cores.release()
+        self.cores.pass_time(0.3)
+        self.assertEqual((self.cores.roles(), self.cores.nodes[2].running.relay()), ("PF-", None))
+        self.cores.lose = lambda sender, rank, message: False
+        self.cores.pass_time(1.5)
+        self.assertEqual((self.cores.nodes[2].held, self.cores.nodes[2].running.relay()), ({"a-1"}, 1))
+
     def test_halves(self) -> None:
         """In available mode both halves go on; put together again, all have what either recorded, and one leads."""
         self.cores.part(0, 1, 2)
