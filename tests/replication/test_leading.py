@@ -213,7 +213,9 @@ class CutTests(TranscriptTests):
         self.cores.start(1, 2)
         self.cores.pass_time(0.3)
         self.assertTrue(self.cores.nodes[2].running.contact.peers[1].pulled)
-        self.cores.lose = lambda sender, rank, message: isinstance(message, messages.Pulled) and (sender, rank) == (1, 2)
+        self.cores.lose = lambda sender, rank, message: (
+            isinstance(message, messages.Pulled) and (sender, rank) == (1, 2)
+        )
         self.cores.release()
         self.cores.pass_time(0.3)
         self.assertEqual((self.cores.roles(), self.cores.nodes[2].running.relay()), ("PF-", None))
