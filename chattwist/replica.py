@@ -49,32 +49,29 @@ class Replica:
         self.mailbox = cluster.limits.mailbox
         self._cluster, self._now, self._failed = cluster, now, failed
         self._rank = cluster.ranked.index(address)
-        self._online = Online()
-        self._roster = Roster(self._name_of)
+        self._online = online = Online()
+        self._roster = roster = Roster(self._name_of)
         self.core = Core(
             self._rank, len(cluster.replicas), majority=cluster.mode == "majority", timings=cluster.timings, log=log, state=state,
-            now=reactor.seconds(), wall=now, logins=lambda: self._online.logins, merge=self._roster.merged,
-            heard=lambda: self._roster.elsewhere(self._rank),
+            now=reactor.seconds(), wall=now, logins=lambda: online.logins, merge=roster.merged,
+            heard=lambda: roster.elsewhere(self._rank),
         )  # fmt: skip
         self.member = Member(self.core, self, writer, reactor, self._disk_failed, cluster.names)
         self._stamps = stamps = model.Stamps(origin)
         self._commits = Commits(reactor, chat, stamps, self._clock, self, self.result, self._results, self._is_settled)
-        self._grants = Grants(self._rank, chat, self._online, self._roster, self.member.send)
+        self._grants = Grants(self._rank, chat, online, roster, self.member.send)
         self._router = Router(
             self._rank, reactor.seconds, cluster.timings, log, self._commits, self._grants, self,
             crc32(stamps.origin.encode()) << 20,
         )  # fmt: skip
         self._role = ""
         self._primary: int | None = None  # the port of the last one
-        self._sessions = Sessions(
-            self._rank, chat, self._online, self._roster, self._router, stamps.origin, self.member.send
-        )
+        self._sessions = Sessions(self._rank, chat, online, roster, self._router, stamps.origin, self.member.send)
         later: Callable[[Callable[[], None]], object] = partial(reactor.callLater, 0)
-        self._delivery = Delivery(chat, log, self._online, self._roster, later, self.log_bug)
+        self._delivery = Delivery(chat, log, online, roster, later, self.log_bug)
         self._marks = ReadMarks(self.submit, later, self.log_bug)
         self._seconds = reactor.seconds
-        # since when this replica is in no view; None once that is told
-        self._alone_since: float | None = reactor.seconds()
+        self._alone_since: float | None = reactor.seconds()  # since when it is in no view; None once that is told
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         logins = Logins(
