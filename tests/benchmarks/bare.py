@@ -30,6 +30,7 @@ from twisted.spread import pb
 from tests.nemesis.network import is_listening, steady_ports
 
 QUIET_TURNS = 10  # as in chattwist.commits
+PATIENCE = 30.0  # seconds until the processes listen
 
 reactor: Any = any_reactor
 
@@ -249,8 +250,11 @@ def bare() -> Iterator[Bare]:
 
 
 def wait_for(ports: list[int]) -> None:
-    """Until somebody listens there."""
+    """Until somebody listens there; SystemExit if nobody does."""
+    end = time.monotonic() + PATIENCE
     while not all(map(is_listening, ports)):
+        if time.monotonic() > end:
+            raise SystemExit(f"bare: nobody listens on {ports}")
         time.sleep(0.01)
 
 
